@@ -1,0 +1,1 @@
+"""Asset checks that a person sees by name."""

@@ -1,0 +1,1 @@
+"""How events and operational rows get into the lake and the relational store."""

@@ -1,0 +1,1 @@
+"""The contracts, and the door through which every event enters the lake."""

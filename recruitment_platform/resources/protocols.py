@@ -1,0 +1,288 @@
+"""The stores' protocols, and the values that pass through them.
+
+One small protocol a store; each has an embedded implementation and one for servers, and one conformance suite holds
+for both. What belongs here: signatures, promises, the values exchanged. What does not: any store's details.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+Watermark = Mapping[str, int]
+"""Source partition to last position; a source partition that is absent is lower than any position."""
+
+
+@dataclass(frozen=True)
+class DayState:
+    """What one source partition brought to one event day.
+
+    `hash_sum` is the sum of the events' payload hashes modulo 2**64, as a signed 64-bit integer.
+    """
+
+    event_date: date
+    source: str
+    last_position: int
+    rows: int
+    hash_sum: int
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """How far one source was taken in: received = accepted + rejected (promise 1)."""
+
+    source: str
+    paths: tuple[str, ...]
+    last_position: int
+    received: int
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row the door refused: `content` is the row as it came, as a JSON object's text."""
+
+    table: str
+    source: str
+    position: int
+    reason: str
+    content: str
+    ingest_date: date
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class LakeScan:
+    """A day as the lake held it: the watermark and accepted count are read *before* `events` is.
+
+    `events` has the columns of `LAKE_TRACKING` (DuckDB scans it with projection pushed down), duplicates and conflicts
+    included where the lake keeps them; `duplicates` counts those that the lake itself has already dropped.
+    """
+
+    watermark: dict[str, int]
+    accepted: int
+    events: ds.Dataset | pa.Table
+    duplicates: int = 0
+
+
+class EventLake(Protocol):
+    """Tracking events, each as received with the door's columns beside it. Appending a batch again changes nothing."""
+
+    name: str
+    """What facts' `sources` says: Parquet or Cassandra."""
+
+    def progress(self, source: str) -> int:
+        """Last position taken in from the source, 0 where none: positions are counted from 1."""
+        ...
+
+    def register_path(self, source: str, path: str) -> None:
+        """Notes that the source's content was also found at this path."""
+        ...
+
+    def append(
+        self,
+        source: str,
+        *,
+        accepted: pa.Table,
+        rejected: Sequence[RejectedRow],
+        after: int,
+        last_position: int,
+        received: int,
+    ) -> bool:
+        """Takes in positions after `after` up to `last_position`: all of it or nothing, visible at once.
+
+        Returns False, changing nothing, where the source's progress is no longer `after` (another writer was faster).
+        Raises StoreUnavailableError where it cannot be written.
+        """
+        ...
+
+    def days(self) -> list[date]:
+        """Event days with at least one accepted event, ascending."""
+        ...
+
+    def day_states(self, days: Iterable[date] | None = None) -> list[DayState]:
+        """Without a scan: what each source partition brought to each of the days (all days by default)."""
+        ...
+
+    def scan(self, day: date) -> LakeScan:
+        """The day's events, with the watermark read before them."""
+        ...
+
+    def ids_on_two_days(self, first: date, last: date) -> pa.Table:
+        """(create_time text, event_date date): events of these days whose id also stands on another day."""
+        ...
+
+    def sources(self) -> list[SourceState]:
+        """Every source that was taken in."""
+        ...
+
+    def rejected(self, *, ingest_date: date | None = None, table: str | None = None) -> Iterator[RejectedRow]:
+        """Rejected rows that were not yet replayed, by ingest day, source and position."""
+        ...
+
+    def rejected_by_ingest_day(self) -> dict[date, int]:
+        """How many rejected rows, not yet replayed, each ingest day has."""
+        ...
+
+    def reject(self, rows: Sequence[RejectedRow]) -> int:
+        """Keeps rejected rows of tables other than tracking; ones already known are not counted. Returns new ones."""
+        ...
+
+    def replay(self, accepted: pa.Table) -> int:
+        """Takes in mended rows under their own `source` and `position`; returns how many were still rejected before.
+
+        A row whose source and position is not rejected (any more) is left alone. What is taken in counts in
+        `day_states` under the source partition `replayed:<source>`, with a position that only grows.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object in the store: bytes, and when it was last written (UTC)."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class ObjectStore(Protocol):
+    """Immutable objects under keys with slashes."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Creates the object whole and durable; False, changing nothing, where the key exists."""
+        ...
+
+    def put_file(self, path: Path, key: str) -> int:
+        """Moves (or uploads) a local file to a new key, durable on return; returns its size in bytes."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The object's content; FileNotFoundError where there is none."""
+        ...
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        """Objects whose key starts with the prefix (which ends with a slash), by key."""
+        ...
+
+    def local(self, key: str) -> Path:
+        """A local file with the object's content (downloaded where the store is remote); FileNotFoundError if none."""
+        ...
+
+    def uri(self, key: str) -> str:
+        """The object's address, for people and for the warehouse."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; ones that are absent are no error."""
+        ...
+
+
+@dataclass(frozen=True)
+class DimRefresh:
+    """What a refresh of dim_jobs did. `version` grows by one with every refresh that changed a row."""
+
+    version: int
+    as_of: datetime
+    opened: int
+    closed: int
+    rows: int
+    changed: bool
+
+
+class RelationalStore(Protocol):
+    """The site's operational tables, and dim_jobs."""
+
+    def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Inserts or replaces operational rows by id, typed as `model.operational` says; returns how many changed."""
+        ...
+
+    def store_generic(self, table: str, rows: Sequence[str]) -> int:
+        """Keeps rows (JSON objects' texts) of a table without contract, each once; returns how many were new."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Rows of every table that has any."""
+        ...
+
+    def refresh_dim_jobs(self, as_of: datetime, currency: str, aliases: Mapping[str, str]) -> DimRefresh:
+        """Brings dim_jobs up to the operational tables as of that instant, in one transaction, one refresh at a time.
+
+        Raises InputError where `as_of` is older than the newest refresh, or campaigns are in another currency.
+        """
+        ...
+
+    def dim_jobs(self) -> tuple[int, pa.Table]:
+        """(version, rows as `DIM_JOBS`), of one transaction; version 0 and no rows before the first refresh."""
+        ...
+
+    def dim_publishers(self) -> pa.Table:
+        """Rows as `DIM_PUBLISHERS`."""
+        ...
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """The newest load of a day (columns of `LOAD_LEDGER`); `spend_micros` in millionths."""
+
+    day: date
+    manifest: int
+    digest: str
+    rows: int
+    clicks: int
+    spend_micros: int
+    watermark: dict[str, int]
+    dim_version: int
+    code_version: str
+    run_id: str
+    loaded_at: datetime
+
+
+@dataclass(frozen=True)
+class DayTotals:
+    """What the fact table holds for a day."""
+
+    rows: int
+    clicks: int
+    conversion: int
+    qualified: int
+    disqualified: int
+    spend_micros: int
+
+
+class Warehouse(Protocol):
+    """The fact table, its ledger, the dimensions and the analysts' view. Readers see a day's old or new rows."""
+
+    def load_day(self, row: LedgerRow, files: Sequence[str]) -> bool:
+        """Replaces the day by the manifest's files (object store keys) in one transaction with its ledger row.
+
+        The ledger is locked first. Returns False, changing nothing, where that manifest is already loaded; raises
+        SupersededError where a newer one is, ReconciliationError where the rows loaded differ from `row.rows`, clicks
+        or spend, StoreUnavailableError where the warehouse is held or down.
+        """
+        ...
+
+    def replace_dimension(self, table: str, rows: pa.Table, version: int) -> bool:
+        """Replaces dim_jobs or dim_publishers whole, and the view; False where a newer version is already there."""
+        ...
+
+    def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
+        """The newest ledger row of each day that was loaded."""
+        ...
+
+    def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
+        """What the fact table holds for each of the days (zeros where nothing)."""
+        ...
+
+    def facts(self, first: date, last: date) -> pa.Table:
+        """The fact rows of these days, as `HOURLY_FACTS`, in the order of its key."""
+        ...
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of one read-only statement over the warehouse's tables; InputError where it is anything else."""
+        ...

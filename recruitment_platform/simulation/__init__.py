@@ -1,0 +1,1 @@
+"""The market, its traffic, and the truth about both."""

@@ -1,0 +1,1 @@
+"""The SQL, one file a table, and the engines that run it."""
