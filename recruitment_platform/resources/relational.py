@@ -77,7 +77,7 @@ class SqlRelationalStore:
         """Inserts or replaces operational rows by id; columns that a row lacks become null, the last of equal ids wins.
 
         Values are typed as `model.operational.parse_row` types them. Returns how many rows are new or changed. Raises
-        InputError for a table or a column that has no contract.
+        InputError for a table or a column that has no contract, or a row without id.
         """
         target = _OPERATIONAL.get(table)
         if target is None:
@@ -86,7 +86,9 @@ class SqlRelationalStore:
         unknown = sorted(set().union(*rows).difference(names)) if rows else []
         if unknown:
             raise InputError(f"table {table} has no column {', '.join(unknown)}; known are {', '.join(names)}")
-        given = {row["id"]: tuple(row.get(name) for name in names) for row in rows}
+        given: dict[Any, tuple[Any, ...]] = {row.get("id"): tuple(row.get(name) for name in names) for row in rows}
+        if None in given:
+            raise InputError(f"a row of table {table} has no id")
         with self._writing() as connection:
             changed: list[int] = []
             for ids in dim_jobs.chunks(list(given)):

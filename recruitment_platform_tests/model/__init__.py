@@ -1,0 +1,1 @@
+"""Tests of the contracts, the door and the schemas."""

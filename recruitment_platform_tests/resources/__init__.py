@@ -1,0 +1,1 @@
+"""Tests of the stores: conformance suites that run on every implementation, and what is peculiar to one."""
