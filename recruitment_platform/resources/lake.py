@@ -223,6 +223,12 @@ class ParquetLake:
         with self.writing() as connection:
             return connection.executemany(_STATEMENTS["add_rejected_if_new"], map(_rejected_values, rows)).rowcount
 
+    def settle(self, rows: Sequence[RejectedRow]) -> int:
+        """Drops rejected rows of other tables than tracking for good; returns how many were still rejected."""
+        with self.writing() as connection:
+            connection.executemany(_STATEMENTS["add_settled"], map(_rejected_values, rows))
+            return connection.executemany(_STATEMENTS["drop_rejected"], map(_rejected_values, rows)).rowcount
+
     def replay(self, accepted: pa.Table) -> int:
         """Takes in mended rows, under `replayed:<source>`; returns how many were still rejected."""
         # The catalog is held from the first look to the last: mended rows are few, and what is looked up stays true.

@@ -133,6 +133,13 @@ class EventLake(Protocol):
         """Keeps rejected rows of tables other than tracking; ones already known are not counted. Returns new ones."""
         ...
 
+    def settle(self, rows: Sequence[RejectedRow]) -> int:
+        """Drops rejected rows of tables other than tracking that are in use now; returns how many were still rejected.
+
+        `reject` does not take them again, so that importing their file once more changes nothing.
+        """
+        ...
+
     def replay(self, accepted: pa.Table) -> int:
         """Takes in mended rows under their own `source` and `position`; returns how many were still rejected before.
 

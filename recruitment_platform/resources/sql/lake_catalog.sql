@@ -51,3 +51,11 @@ CREATE TABLE rejected (
 ) STRICT;
 
 CREATE INDEX rejected_by_ingest_date ON rejected (ingest_date, source, position);
+
+-- Rows of other tables than tracking that were rejected, and are in use since they were replayed.
+CREATE TABLE settled (
+    table_name TEXT NOT NULL,
+    source TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (table_name, source, position)
+) STRICT, WITHOUT ROWID;

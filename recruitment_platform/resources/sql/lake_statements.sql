@@ -82,7 +82,13 @@ VALUES (:table, :source, :position, :reason, :content, :ingest_date, :path);
 
 -- name: add_rejected_if_new
 INSERT OR IGNORE INTO rejected (table_name, source, position, reason, content, ingest_date, path)
-VALUES (:table, :source, :position, :reason, :content, :ingest_date, :path);
+SELECT :table, :source, :position, :reason, :content, :ingest_date, :path
+WHERE NOT EXISTS (
+    SELECT 1 FROM settled WHERE table_name = :table AND source = :source AND position = :position
+);
+
+-- name: add_settled
+INSERT OR IGNORE INTO settled (table_name, source, position) VALUES (:table, :source, :position);
 
 -- name: drop_rejected
 DELETE FROM rejected WHERE table_name = :table AND source = :source AND position = :position;
