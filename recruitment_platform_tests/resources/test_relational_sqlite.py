@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 import sqlalchemy as sa
@@ -112,6 +112,16 @@ def test_a_new_store_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
         with ThreadPoolExecutor(6) as pool:
             assert list(pool.map(open_and_write, range(1, 7))) == [1] * 6
         assert open_relational(path).counts() == {"job": 6}
+
+
+def test_a_new_store_waits_for_another_program_that_has_only_begun_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "operational.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        assert open_relational(path, busy_seconds=10).counts() == {}
+        release.join()
 
 
 def test_a_mistake_of_the_program_is_not_passed_off_as_an_unavailable_store(tmp_path: Path) -> None:
