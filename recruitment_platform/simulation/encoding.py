@@ -1,0 +1,137 @@
+"""Intents as the raw text that the door takes: ints as `188.0`, empty for null, times in every form in use.
+
+What belongs here: spelling, without loss: every spelling of a value is the same value to the contract. What does not:
+values (`events`), or spellings that must be rejected (`faults`).
+"""
+
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.simulation.market import NONE, Ints
+from recruitment_platform.simulation.text import as_ints, assembled, joined, picked, spelled
+from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
+
+INTS = ("{}.0", "{}", "{}.", " {} ", "{}.00")
+INT_SHARES = (0.6, 0.385, 0.005, 0.005, 0.005)
+
+NULLS = (None, "", "nan", "NULL", "None", "\\N", " NaT ")
+NULL_SHARES = (0.6, 0.37, 0.01, 0.005, 0.005, 0.005, 0.005)
+"""Spellings of null in columns that are not text; in those, only the first two are."""
+
+ZONES = (("", 0), ("Z", 0), ("+07:00", 7 * HOUR), (" UTC", 0), ("-0330", -(3 * HOUR + 30 * MINUTE)), ("+00", 0))
+"""Suffixes of a time, with what they add to UTC."""
+
+TIME_SHARES = (0.85, 0.04, 0.02, 0.01, 0.01, 0.01, 0.03, 0.03)
+"""Of the suffixes above, and of seconds and milli- or microseconds since 1970."""
+
+EPOCH_SECONDS, EPOCH_FINE, NO_TIME = (len(ZONES) + more for more in range(3))
+
+EPOCH_FROM, EPOCH_UNTIL = 20 * 365 * DAY, 130 * 365 * DAY
+"""Times for which the magnitude of a number tells its unit."""
+
+
+def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The tracking columns of these intents as text, in the contract's order; `raw_column` holds `raw_text`."""
+    count = len(intents)
+    null_form = rng.choice(len(NULLS), count, p=NULL_SHARES)
+    nulls = picked(NULLS, null_form)
+    text_nulls = picked([None, ""], np.minimum(null_form, 1))
+    int_form = rng.choice(len(INTS), count, p=INT_SHARES)
+    raw: dict[str, pa.Array] = {}
+    for column in TRACKING.columns:
+        values = intents[column.name].combine_chunks()
+        match column.type.kind:
+            case "int":
+                text = spelled(as_ints(values), int_form, lambda value, form: INTS[form].format(value))
+                raw[column.name] = pc.coalesce(text, nulls)
+            case "decimal":
+                raw[column.name] = pc.coalesce(spelled(as_ints(values), rng.integers(0, 6, count), _money), nulls)
+            case "timestamp":
+                raw[column.name] = pc.coalesce(_times(as_ints(values), rng), nulls)
+            case _:
+                raw[column.name] = pc.coalesce(values, text_nulls)
+    upper = pa.array(rng.random(count) < 0.01)
+    raw["create_time"] = pc.if_else(upper, pc.utf8_upper(raw["create_time"]), raw["create_time"])
+    spoilt = intents["raw_column"].combine_chunks()
+    for name in pc.unique(spoilt.drop_null()).to_pylist():
+        here = pc.fill_null(pc.equal(spoilt, name), False)
+        raw[name] = pc.if_else(here, intents["raw_text"].combine_chunks(), raw[name])
+    return pa.table(raw)
+
+
+def _money(micros: int, form: int) -> str:
+    """1.5 as 1.5, 1.50, 1.500000, 1.50000000, +1.5; 0.35 as .35, 1 as 1 or 1.0."""
+    exact = Decimal(micros).scaleb(-6)
+    shortest = f"{exact:f}".rstrip("0").rstrip(".")
+    match form:
+        case 0:
+            return shortest
+        case 1:
+            return shortest if "." in shortest else f"{shortest}.0"
+        case 2:
+            return f"{exact:.6f}"
+        case 3:
+            return f"{exact:.8f}"
+        case 4:
+            return f"+{shortest}"
+        case _:
+            return shortest.removeprefix("0") or "0."
+
+
+def _times(times: Ints, rng: np.random.Generator) -> pa.Array:
+    """Each time in one of the forms of real ones, without losing precision; null where it is `NONE`."""
+    count = len(times)
+    form = rng.choice(len(TIME_SHARES), count, p=TIME_SHARES)
+    form[(times < EPOCH_FROM) | (times > EPOCH_UNTIL)] = 0
+    form[times == NONE] = NO_TIME
+    shift = np.array([*(shift for _, shift in ZONES), 0, 0, 0])[form]
+    whole, milli = times % SECOND == 0, times % 1_000 == 0
+    local = times + np.where(times == NONE, 0, shift)
+    in_text = form < EPOCH_SECONDS
+    parts = []
+    for unit, microseconds, fits in (
+        ("s", SECOND, whole),
+        ("ms", 1_000, milli & ~whole),
+        ("us", 1, ~milli),
+    ):
+        rows = np.flatnonzero(in_text & fits)
+        stamps = pc.cast(pa.array(local[rows] // microseconds).cast(pa.timestamp(unit)), pa.string())
+        parts.append((rows, stamps))
+    texts = assembled(count, parts)
+    with_t = np.flatnonzero((form == 1) | (form == 2))
+    others = np.flatnonzero(in_text & (form != 1) & (form != 2))
+    texts = assembled(
+        count,
+        [(with_t, pc.replace_substring(texts.take(with_t), " ", "T")), (others, texts.take(others))],
+    )
+    suffixed = joined(texts, picked([*(suffix for suffix, _ in ZONES), None, None, None], form))
+    return pc.coalesce(suffixed, assembled(count, _numbers(times, form, whole, milli)))
+
+
+def _numbers(
+    times: Ints,
+    form: npt.NDArray[np.int64],
+    whole: npt.NDArray[np.bool_],
+    milli: npt.NDArray[np.bool_],
+) -> list[tuple[Ints, pa.Array]]:
+    """Times as numbers: seconds (with milliseconds as a fraction), milliseconds, microseconds."""
+
+    def text(values: Ints) -> pa.Array:
+        return pc.cast(pa.array(values), pa.string())
+
+    seconds = np.flatnonzero((form == EPOCH_SECONDS) & whole)
+    fractions = np.flatnonzero((form == EPOCH_SECONDS) & milli & ~whole)
+    millis = np.flatnonzero((form == EPOCH_FINE) & milli)
+    micros = np.flatnonzero(((form == EPOCH_SECONDS) | (form == EPOCH_FINE)) & ~milli)
+    thousandths = pc.utf8_lpad(text(times[fractions] % SECOND // 1_000), 3, "0")
+    return [
+        (seconds, text(times[seconds] // SECOND)),
+        (fractions, pc.binary_join_element_wise(text(times[fractions] // SECOND), thousandths, ".")),
+        (millis, text(times[millis] // 1_000)),
+        (micros, text(times[micros])),
+    ]

@@ -1,0 +1,198 @@
+"""Simulating: the market goes to the operational tables, the traffic through the door into the lake, the truth aside.
+
+What belongs here: the order in which that happens, so that a simulation that was killed goes on where it stopped, and
+one that is made again changes nothing. What does not: what the traffic is (`traffic`), what its facts are (`truth`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recruitment_platform.errors import InputError
+from recruitment_platform.ingest.readers import row_content, row_texts
+from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.model.door import DoorRules, through
+from recruitment_platform.model.operational import parse_row
+from recruitment_platform.resources.protocols import EventLake, RejectedRow, RelationalStore
+from recruitment_platform.settings import Settings
+from recruitment_platform.simulation.events import Block, blocks
+from recruitment_platform.simulation.market import Market, make_market
+from recruitment_platform.simulation.record import Record, Simulation, load_record, note_refresh, open_record
+from recruitment_platform.simulation.traffic import intents, raw_rows
+from recruitment_platform.simulation.truth import partial_of, read_partial, write_partial
+
+ARRIVE_NEXT_DAY = frozenset({"duplicates", "conflicts"})
+"""Faults by which rows of a day arrive again, or otherwise, on the next one: no day may then be left out."""
+
+
+@dataclass(frozen=True)
+class SimulatedDay:
+    """What a receive day brought to the lake; `known` where all of it was there before."""
+
+    day: date
+    received: int
+    accepted: int
+    rejected: int
+    known: bool
+
+
+def planned(
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    seed: int,
+    events_per_day: int,
+    faults: frozenset[str],
+) -> Simulation:
+    """The simulation of these days: it goes on with the one in this home, or opens on the first of them.
+
+    Jobs change in the middle of the days for which a simulation is made first. Raises InputError where a value cannot
+    be used.
+    """
+    former = load_record(settings.truth_path)
+    return Simulation(
+        seed=seed,
+        opening=first if former is None else former.opening,
+        events_per_day=events_per_day,
+        faults=faults,
+        change_after=max(0, (last - first).days) // 2 if former is None else former.change_after,
+        time_zone=settings.time_zone,
+        currency=settings.currency,
+        max_age=settings.max_event_age,
+        max_ahead=settings.max_event_ahead,
+    )
+
+
+def run_simulation(
+    settings: Settings,
+    lake: EventLake,
+    relational: RelationalStore,
+    simulation: Simulation,
+    first: date,
+    last: date,
+    report: Callable[[SimulatedDay], None],
+) -> list[SimulatedDay]:
+    """Simulates the traffic received from `first` to `last`; days that are in the lake already stay as they are.
+
+    `report` is told of each day when it is done. Raises InputError where these days cannot be simulated, or another
+    simulation was made in this home, having changed nothing.
+    """
+    _check_days(settings, simulation, first, last)
+    record = open_record(settings.truth_path, simulation)
+    market = make_market(simulation.seed, simulation.opening, _spellings(settings))
+    if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
+        _check_eve(settings.truth_path, lake, simulation, market, first)
+    _bring_about(settings, relational, record, market)
+    done = []
+    for number in range((last - first).days + 1):
+        simulated = _simulate_day(settings, lake, simulation, market, first + timedelta(days=number))
+        report(simulated)
+        done.append(simulated)
+    return done
+
+
+def _check_days(settings: Settings, simulation: Simulation, first: date, last: date) -> None:
+    today = datetime.now(simulation.zone).date()
+    if last < first:
+        raise InputError(f"the last day to simulate, {last}, lies before the first one, {first}")
+    if first < simulation.opening:
+        raise InputError(f"{first} cannot be simulated: the simulation in this home opens on {simulation.opening}")
+    if simulation.opening < settings.first_day:
+        raise InputError(
+            f"the simulation cannot open on {simulation.opening}: the platform's first day is {settings.first_day} "
+            "(RECRUITMENT_FIRST_DAY)",
+        )
+    if last >= today:
+        raise InputError(f"{last} cannot be simulated before it is over; today is {today} ({simulation.time_zone})")
+
+
+def _check_eve(truth_path: Path, lake: EventLake, simulation: Simulation, market: Market, first: date) -> None:
+    eve = first - timedelta(days=1)
+    partials = [read_partial(truth_path, block) for block in blocks(simulation, market, eve)]
+    sent = sum(partial.received for partial in partials if partial is not None)
+    if None in partials or lake.progress(simulation.source(eve)) < sent:
+        raise InputError(
+            f"{first} cannot be simulated while {eve} is missing: with {' or '.join(sorted(ARRIVE_NEXT_DAY))}, rows "
+            "of a day arrive again on the next one; simulate from the first missing day on",
+        )
+
+
+def _spellings(settings: Settings) -> list[str]:
+    """How campaigns write the platform's currency."""
+    aliases = [alias for alias, currency in settings.currency_aliases.items() if currency == settings.currency]
+    return [settings.currency, *sorted(aliases)]
+
+
+def _bring_about(settings: Settings, relational: RelationalStore, record: Record, market: Market) -> None:
+    """The market on the opening day and, once that instant has come, after the change, in the history of `dim_jobs`."""
+    simulation = record.simulation
+    opened_at, changed_at = simulation.opened_at.astimezone(UTC), simulation.changed_at
+    steps: list[tuple[datetime, Mapping[str, Sequence[Mapping[str, str]]]]] = [(opened_at, market.tables)]
+    if changed_at is not None and changed_at <= datetime.now(UTC):
+        steps.append((changed_at.astimezone(UTC), {"job": market.changed_jobs}))
+    for as_of, tables in steps:
+        if as_of not in record.refreshes:
+            for table, rows in tables.items():
+                relational.upsert(table, [parse_row(table, row) for row in rows])
+            relational.refresh_dim_jobs(as_of, settings.currency, settings.currency_aliases)
+            record = note_refresh(settings.truth_path, record, as_of)
+
+
+def _simulate_day(
+    settings: Settings,
+    lake: EventLake,
+    simulation: Simulation,
+    market: Market,
+    day: date,
+) -> SimulatedDay:
+    source = simulation.source(day)
+    progress = lake.progress(source)
+    position = accepted = rejected = 0
+    known = True
+    for block in blocks(simulation, market, day):
+        partial = read_partial(settings.truth_path, block)
+        if partial is None or progress < position + partial.received:
+            known = False
+            rows = intents(block)
+            partial = partial_of(block, rows)
+            write_partial(settings.truth_path, block, partial)
+            progress = _take_in(settings, lake, source, block, raw_rows(block, rows), position)
+        position += partial.received
+        rejected += partial.rejected
+        accepted += partial.received - partial.rejected
+    return SimulatedDay(day, position, accepted, rejected, known)
+
+
+def _take_in(settings: Settings, lake: EventLake, source: str, block: Block, raw: pa.Table, before: int) -> int:
+    """Brings a block, which follows position `before`, into the lake; the source's progress afterwards."""
+    simulation = block.simulation
+    rules = DoorRules(simulation.time_zone, settings.first_day, simulation.max_age, simulation.max_ahead)
+    over = datetime.combine(block.day + timedelta(days=1), time(0), simulation.zone).astimezone(UTC)
+    end = before + len(raw)
+    while (after := lake.progress(source)) < end:
+        rest = raw.slice(after - before)
+        judged = through(rest, rules, source, after + 1, over)
+        lake.append(
+            source,
+            accepted=judged.accepted,
+            rejected=_rejected(rest, judged.rejected, source, after + 1, block.day),
+            after=after,
+            last_position=end,
+            received=len(rest),
+        )
+    return after
+
+
+def _rejected(raw: pa.Table, judged: pa.Table, source: str, first_position: int, day: date) -> list[RejectedRow]:
+    """The rejected rows as they came; their ingest day is the simulated one."""
+    positions = judged["position"]
+    contents = row_texts(raw.take(pc.subtract(positions, first_position)))
+    return [
+        RejectedRow(TRACKING.name, source, position, reason, row_content(content), day)
+        for position, reason, content in zip(positions.to_pylist(), judged["reason"].to_pylist(), contents, strict=True)
+    ]

@@ -1,0 +1,156 @@
+"""When things happen: receive times with the site's rhythm, clients' clocks, and the platform's days and hours.
+
+All instants are microseconds since 1970 UTC. What belongs here: time, as arrays. Days and hours go through `zoneinfo`,
+not through any engine of the pipeline, since the truth rests on them.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from recruitment_platform.simulation.market import NONE, Ints
+from recruitment_platform.simulation.record import Simulation
+
+SECOND = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
+
+SLOT = 15 * MINUTE
+"""Grain of the daily rhythm."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+HOUR_WEIGHTS = np.array(
+    [9, 5, 3, 2, 2, 4, 10, 24, 48, 66, 70, 62, 46, 54, 66, 68, 60, 48, 38, 36, 40, 38, 28, 17], float
+)
+"""How busy each local hour is: office hours with a dip at noon, a smaller peak in the evening."""
+
+WEEKDAY_FACTORS = (1.12, 1.16, 1.15, 1.11, 1.04, 0.74, 0.68)
+"""How busy each day of the week is, Monday first; their mean is 1."""
+
+LATE_SHARE, LATE_SHARE_INJECTED = 0.014, 0.35
+"""Share of events whose client's time lies more than an hour before the receive time."""
+
+SKEWED_SHARE = 0.04
+
+
+def microseconds(instant: datetime) -> int:
+    """The instant in microseconds since 1970."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def day_bounds(day: date, zone: ZoneInfo) -> tuple[int, int]:
+    """First instant of the local day, and of the next one."""
+    start, end = (datetime.combine(day + timedelta(days=days), time(0), zone) for days in (0, 1))
+    return microseconds(start), microseconds(end)
+
+
+def local_days_hours(instants: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
+    """The local day (days since 1970) and hour (0 to 23) of each instant.
+
+    The offset from UTC is asked once for every minute that occurs: since 1972 it has changed on whole minutes only.
+    """
+    minutes, inverse = np.unique(instants // MINUTE, return_inverse=True)
+    offsets = [(EPOCH + timedelta(minutes=minute)).astimezone(zone).utcoffset() for minute in minutes.tolist()]
+    shift = np.array([(offset or timedelta(0)) // timedelta(microseconds=1) for offset in offsets], dtype=np.int64)
+    local_time = instants + shift[inverse]
+    return local_time // DAY, local_time % DAY // HOUR
+
+
+def day_count(simulation: Simulation, day: date) -> int:
+    """How many events the day has before any is injected: the weekly rhythm."""
+    return max(1, round(simulation.events_per_day * WEEKDAY_FACTORS[day.weekday()]))
+
+
+def receive_ticks(
+    rng: np.random.Generator,
+    simulation: Simulation,
+    day: date,
+    span: tuple[float, float],
+    count: int,
+) -> Ints:
+    """Receive times of the day, ascending and all different, in units of 100 ns since 1970.
+
+    `span` is the part of the day's events to which they belong: (0, 0.5) is the first half of them.
+    """
+    start, end = day_bounds(day, simulation.zone)
+    edges = np.append(np.arange(start, end, SLOT), end)
+    _, hours = local_days_hours(edges[:-1], simulation.zone)
+    passed = np.concatenate([[0.0], np.cumsum(HOUR_WEIGHTS[hours] * np.diff(edges))])
+    moments = np.interp(np.sort(rng.uniform(*span, count)) * passed[-1], passed, (edges - start).astype(float))
+    ticks = start * 10 + (moments * 10).astype(np.int64)
+    order = np.arange(count)
+    ascending: Ints = np.maximum.accumulate(ticks - order) + order
+    return np.minimum(ascending, end * 10 - count + order)
+
+
+def client_times(rng: np.random.Generator, simulation: Simulation, day: date, received: Ints) -> Ints:
+    """What clients' clocks said, `NONE` where an event has no time: most just before the receive time.
+
+    No time that can be believed lies before the simulation's opening.
+    """
+    count = len(received)
+    max_age = simulation.max_age // timedelta(microseconds=1)
+    max_ahead = simulation.max_ahead // timedelta(microseconds=1)
+    late_share = LATE_SHARE_INJECTED if "late" in simulation.faults else LATE_SHARE
+    age = rng.exponential(0.4 * SECOND, count)
+    how = rng.random(count)
+    idle = how > 0.94
+    age[idle] = rng.uniform(MINUTE, HOUR, idle.sum())
+    late = how < late_share
+    latest = max(0.9995 * max_age, HOUR + 1)
+    age[late] = np.exp(rng.uniform(np.log(HOUR), np.log(latest), late.sum()))
+    ahead = (how > late_share) & (how < late_share + 0.03)
+    age[ahead] = -rng.uniform(0, min(MINUTE, max_ahead), ahead.sum())
+    times = received - age.astype(np.int64)
+    _, end = day_bounds(day, simulation.zone)
+    times = np.minimum(times, end - 1)
+    opened = microseconds(simulation.opened_at)
+    early = times < opened
+    times[early] = opened + (rng.random(early.sum()) * (received[early] - opened)).astype(np.int64)
+    # Clients send milliseconds; some only seconds, few microseconds. The opening is a whole second.
+    precision = rng.choice([1, 1_000, SECOND], count, p=[0.03, 0.85, 0.12])
+    times -= times % precision
+    if "clock_skew" in simulation.faults:
+        _skew(rng, times, received, opened, max_age, max_ahead)
+    times[rng.random(count) < 0.002] = NONE
+    return times
+
+
+def event_times(simulation: Simulation, client: Ints, received: Ints) -> Ints:
+    """Rule 2: the client's time where it can be believed, else the receive time."""
+    age = np.where(client == NONE, 0, received - client)
+    believed = (
+        (client != NONE)
+        & (age <= simulation.max_age // timedelta(microseconds=1))
+        & (-age <= simulation.max_ahead // timedelta(microseconds=1))
+    )
+    return np.where(believed, client, received)
+
+
+def _skew(
+    rng: np.random.Generator,
+    times: Ints,
+    received: Ints,
+    opened: int,
+    max_age: int,
+    max_ahead: int,
+) -> None:
+    """Clocks that are wrong, in place: stuck in another year, off by hours, or just in and just out of the window."""
+    skewed = np.flatnonzero(rng.random(len(times)) < SKEWED_SHARE)
+    how = rng.integers(0, 9, len(skewed))
+    arrived = received[skewed]
+    stuck = np.array([microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1970, 2001, 2038, 2099)])
+    wrong = np.choose(
+        how,
+        [
+            *(np.full(len(skewed), instant) for instant in stuck),
+            arrived + max_ahead + rng.integers(1, 14 * HOUR, len(skewed)),
+            arrived - max_age - rng.integers(1, 300 * DAY, len(skewed)),
+            arrived + max_ahead,
+            arrived + max_ahead + 1,
+            arrived - max_age - 1,
+        ],
+    )
+    exactly_old = (how == 8) & (rng.random(len(skewed)) < 0.5) & (arrived - max_age >= opened)
+    times[skewed] = np.where(exactly_old, arrived - max_age, wrong)
