@@ -1,0 +1,349 @@
+"""The engines that run a transform: Parquet in, Parquet of each day out.
+
+What belongs here: running one SQL file over files on Spark or on DuckDB, with the same rows and types; Spark's
+settings. What does not: which files are in force and what is published (`pipeline`), the rules (the SQL files).
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from typing import TYPE_CHECKING, Protocol
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlglot
+
+from recruitment_platform.errors import InputError, StoreUnavailableError
+from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
+from recruitment_platform.model.schemas import arrow_schema, spark_schema
+from recruitment_platform.sql import load_sql
+from recruitment_platform.transforms.java import prepare_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# sqlglot's `spark` is Spark without ANSI mode, where CAST makes null of what does not fit; `databricks` is with it.
+SPARK_DIALECT = "databricks"
+"""sqlglot's name of the dialect in which the transforms are written."""
+
+DAY_COLUMN = "dt"
+"""A transform's last column, a date: its rows are written to the folder of that day, without this column."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One SQL file of this package: the views it reads, the table whose columns it gives, its named parameters."""
+
+    name: str
+    inputs: tuple[Table, ...]
+    output: Table
+    parameters: frozenset[str]
+
+    @property
+    def sql(self) -> str:
+        """The Spark SQL text."""
+        return load_sql("transforms", self.name)
+
+
+TRANSFORMS = {
+    transform.name: transform
+    for transform in (Transform("job_hourly_events", (RAW_TRACKING, DIM_JOBS), HOURLY_FACTS, frozenset({"sources"})),)
+}
+"""The transforms that engines run, by name."""
+
+
+class Engine(Protocol):
+    """Runs transforms. Whatever engine runs one, its rows, types and hence digests are the same."""
+
+    name: str
+
+    def run(
+        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
+    ) -> None:
+        """Writes the transform's rows to `out/dt=YYYY-MM-DD/*.parquet`, sorted by its key, normally one file a day.
+
+        `inputs` gives each view's Parquet files (none is a view without rows). `out` must not exist or be empty; a day
+        without rows gets no folder. Raises InputError where a file cannot be read or a sum does not fit its type,
+        StoreUnavailableError where the engine cannot start or dies, or there is no room left.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Frees what the engine holds; a later `run` takes it anew."""
+        ...
+
+
+class DuckDBEngine:
+    """Runs transforms within this process, transpiled to DuckDB's SQL."""
+
+    name = "duckdb"
+
+    def run(
+        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
+    ) -> None:
+        """See `Engine.run`."""
+        known = _checked(transform, inputs, parameters, out)
+        with (
+            _failures_of_duckdb(known),
+            TemporaryDirectory(prefix=".spill-", dir=out) as spill,
+            duckdb.connect(config={"temp_directory": spill}) as connection,
+        ):
+            connection.execute("SET TimeZone = 'UTC'")
+            for table in known.inputs:
+                if paths := inputs[table.name]:
+                    # Left as they are: DuckDB takes an existing file's name as it is, wildcards in it or not.
+                    connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(
+                        table.name
+                    )
+                else:
+                    connection.register(table.name, arrow_schema(table).empty_table())
+            connection.sql(_duckdb_sql(known.sql), params=dict(parameters)).create("result")
+            result = connection.table("result")
+            for (day,) in result.select(DAY_COLUMN).distinct().order(DAY_COLUMN).fetchall():
+                folder = _day_folder(out, day)
+                folder.mkdir()
+                of_day = result.filter(duckdb.ColumnExpression(DAY_COLUMN) == duckdb.ConstantExpression(day))
+                ordered = of_day.sort(*(duckdb.ColumnExpression(name) for name in known.output.key))
+                ordered.select(duckdb.StarExpression(exclude=[DAY_COLUMN])).write_parquet(
+                    str(folder / "part-0.parquet"), compression="zstd"
+                )
+
+    def stop(self) -> None:
+        """Nothing is held between runs."""
+
+
+class SparkEngine:
+    """Runs transforms on the Spark session that `session_factory` gives, asked for at the first run only."""
+
+    name = "spark"
+
+    def __init__(self, session_factory: Callable[[], "SparkSession"]) -> None:
+        self._session_factory = session_factory
+        self._session: SparkSession | None = None
+        self._lock = threading.Lock()
+
+    def run(
+        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
+    ) -> None:
+        """See `Engine.run`."""
+        known = _checked(transform, inputs, parameters, out)
+        with _failures_of_spark(known):
+            # A session of its own within the one Spark application: views of runs side by side do not meet.
+            session = self._started().newSession()
+            for table in known.inputs:
+                _spark_input(session, table, inputs[table.name]).createOrReplaceTempView(table.name)
+            result = session.sql(known.sql, args=dict(parameters))
+            (
+                result.repartition(DAY_COLUMN)
+                .sortWithinPartitions(DAY_COLUMN, *known.output.key)
+                .write.mode("append")
+                .option("compression", "zstd")
+                .partitionBy(DAY_COLUMN)
+                .parquet(_hadoop_path(out))
+            )
+        for checksum in out.rglob(".*.crc"):
+            checksum.unlink()
+
+    def stop(self) -> None:
+        """Ends the Spark application; its Java process ends with this one."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.stop()
+
+    def _started(self) -> "SparkSession":
+        with self._lock:
+            if self._session is None:
+                from pyspark.logger import PySparkLogger
+
+                prepare_java()
+                self._session = self._session_factory()
+                # It would print a failed query's stack trace on stderr, beside the exception that tells it.
+                PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+            return self._session
+
+
+def spark_config(*, memory: str, scratch: Path, cores: int | None = None) -> dict[str, str]:
+    """Settings of a Spark on this machine, for `local_spark_session` or Dagster's LazyPySparkResource.
+
+    `memory` is that of its one Java process, as `2g`; `scratch` a folder for all that Spark writes beside its results
+    (it makes it); `cores` all of the machine's by default. The results depend on the settings of `spark.sql`.
+    """
+    folder = scratch.absolute()
+    log4j = files("recruitment_platform").joinpath("transforms", "log4j2.properties")
+    java_options = (
+        "-XX:+UseSerialGC",  # a quarter less time and memory than G1 on a few cores
+        "-XX:+ExitOnOutOfMemoryError",  # a clear end, not a Java that limps on
+        "-XX:-UsePerfData",
+        f'"-Djava.io.tmpdir={gettempdir()}"',
+        f'"-Dlog4j2.configurationFile={log4j}"',
+    )
+    return {
+        "spark.master": f"local[{cores or '*'}]",
+        "spark.app.name": "recruitment_platform",
+        "spark.driver.memory": memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": " ".join(java_options),
+        "spark.local.dir": str(folder),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.hadoop.fs.defaultFS": "file:///",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.adaptive.enabled": "true",
+        "spark.sql.shuffle.partitions": "4",
+        # Files are listed here: a Spark job to list a year of local files costs more than it saves.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.parquet.writeLegacyFormat": "false",
+        # A dimension's first version reaches back to times for which Spark would else ask which calendar was meant.
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    }
+
+
+def local_spark_session(config: Mapping[str, str]) -> "SparkSession":
+    """Starts Spark in a Java process of this one, by `spark_config`'s settings; StoreUnavailableError without Java."""
+    from pyspark.sql import SparkSession
+
+    prepare_java()
+    builder = SparkSession.builder
+    for name, value in config.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def _checked(
+    transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
+) -> Transform:
+    """The transform, once it is sure that it gets what it takes, and that `out` is an empty folder."""
+    known = TRANSFORMS[transform]
+    expected = {table.name for table in known.inputs}
+    if set(inputs) != expected or set(parameters) != known.parameters:
+        raise ValueError(
+            f"{transform} takes the inputs {sorted(expected)} and the parameters {sorted(known.parameters)}, "
+            f"not {sorted(inputs)} and {sorted(parameters)}"
+        )
+    for table in known.inputs:
+        for path in inputs[table.name]:
+            _check_schema(table, path)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailableError(f"{transform}: cannot write to {out}: {error.strerror}") from error
+    if any(out.iterdir()):
+        raise FileExistsError(f"{transform}: {out} is not empty")
+    return known
+
+
+def _check_schema(table: Table, path: Path) -> None:
+    """Looks at the footer alone: Spark would take a column that is not there for null, and count nothing."""
+    try:
+        found = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{table.name}: {path} cannot be read: {_first_line(str(error))}") from error
+    types = dict(zip(found.names, found.types, strict=True))
+    for field in arrow_schema(table):
+        if types.get(field.name) != field.type:
+            raise InputError(
+                f"{table.name}: {path} has {types.get(field.name, 'nothing')} as {field.name}, not {field.type}; "
+                f"materialize {table.name} again"
+            )
+
+
+@cache
+def _duckdb_sql(sql: str) -> str:
+    """The Spark SQL as DuckDB's; `:name` becomes `$name`."""
+    (statement,) = sqlglot.transpile(sql, read=SPARK_DIALECT, write="duckdb")
+    return statement
+
+
+def _day_folder(out: Path, day: object) -> Path:
+    return out / f"{DAY_COLUMN}={day}"
+
+
+def _spark_input(session: "SparkSession", table: Table, paths: Sequence[Path]) -> "DataFrame":
+    # With recursiveFileLookup the folders' names (dt=…) are no columns.
+    schema = spark_schema(table)
+    if not paths:
+        return session.createDataFrame([], schema)
+    # Paths are patterns to the reader, so what is special in a pattern is escaped.
+    patterns = [re.sub(r"([{}\[\]*?\\])", r"\\\1", _hadoop_path(path)) for path in paths]
+    return session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*patterns)
+
+
+def _hadoop_path(path: Path) -> str:
+    # Not Path.as_uri(): Hadoop takes %20 for what it says.
+    return f"file://{path.absolute()}"
+
+
+@contextmanager
+def _failures_of_duckdb(transform: Transform) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        raise _too_large(transform) from error
+    except duckdb.InvalidInputException as error:
+        raise _damaged(transform, str(error)) from error
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise StoreUnavailableError(f"{transform.name}: DuckDB could not go on: {_first_line(str(error))}") from error
+
+
+@contextmanager
+def _failures_of_spark(transform: Transform) -> Iterator[None]:
+    """Turns what data, settings and machines can cause into the platform's errors; Spark's own stays chained."""
+    from py4j.protocol import Py4JError, Py4JJavaError
+    from pyspark.errors import ArithmeticException, PySparkRuntimeError
+
+    try:
+        yield
+    except ArithmeticException as error:
+        raise _too_large(transform) from error
+    except Py4JJavaError as error:
+        reason = _first_line(str(error.java_exception))
+        if "FAILED_READ_FILE" in reason:
+            raise _damaged(transform, reason) from error
+        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in str(error)), "")
+        raise StoreUnavailableError(f"{transform.name}: Spark could not go on: {reason}{remedy}") from error
+    except PySparkRuntimeError as error:
+        reason = _first_line(str(error))
+        raise StoreUnavailableError(f"{transform.name}: Spark could not start: {reason}{_MEMORY_REMEDY}") from error
+    except (Py4JError, ConnectionError) as error:
+        raise StoreUnavailableError(
+            f"{transform.name}: Spark's Java process has ended: it was killed, ran out of memory, or could not write "
+            f"to its scratch folder{_MEMORY_REMEDY}"
+        ) from error
+
+
+_MEMORY_REMEDY = ". RECRUITMENT_SPARK_MEMORY sets its memory, 500m or more"
+_REMEDIES = {
+    "OutOfMemoryError": _MEMORY_REMEDY,
+    "INVALID_DRIVER_MEMORY": _MEMORY_REMEDY,
+    "No space left on device": ". The disk is full: make room and run again",
+}
+
+
+def _too_large(transform: Transform) -> InputError:
+    return InputError(
+        f"{transform.name}: the bids of one row's clicks sum up to more than its spend can hold; look for absurd bids "
+        f"in {transform.inputs[0].name}"
+    )
+
+
+def _damaged(transform: Transform, reason: str) -> InputError:
+    return InputError(f"{transform.name}: a file it reads is damaged, materialize its table again: {reason}")
+
+
+def _first_line(error: str) -> str:
+    return error.strip().splitlines()[0].rstrip(".")

