@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +31,7 @@ REJECTED_SCHEMA = pa.schema(
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ROWS_AT_ONCE = 10 * 2048
 _FIRST_SECOND = -62135596800
 _LAST_SECOND = 253402300799
 _CLOCKS_MAY_DIFFER_BY = timedelta(days=1)
@@ -108,7 +110,7 @@ def through(
 
 def _as_positions(positions: int | pa.Array | pa.ChunkedArray, rows: int) -> pa.Array | pa.ChunkedArray:
     if isinstance(positions, int):
-        return pa.array(range(positions, positions + rows), pa.int64())
+        return pa.array(np.arange(positions, positions + rows, dtype=np.int64))
     return positions.cast(pa.int64())
 
 
@@ -117,7 +119,8 @@ def _as_duckdb_can_read(raw: pa.Table, positions: pa.Array | pa.ChunkedArray) ->
     columns = {"position": positions}
     for name in TRACKING.column_names:
         columns[name] = _readable(raw.column(name)) if name in raw.column_names else pa.nulls(raw.num_rows, pa.string())
-    return pa.table(columns)
+    # DuckDB's threads share out whole record batches.
+    return pa.Table.from_batches(pa.table(columns).to_batches(max_chunksize=_ROWS_AT_ONCE))
 
 
 def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -131,7 +134,7 @@ def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_binary(kind):
         return _mapped(column, lambda value: value.decode("utf-8", errors="replace"))
     if _is_text(kind):
-        return _sound(column.cast(pa.large_string()))
+        return _sound(column)
     if pa.types.is_nested(kind):
         return _mapped(column, lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
     if pa.types.is_timestamp(kind):
@@ -159,7 +162,7 @@ def _sound(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
-        return _mapped(column.cast(pa.large_binary()), lambda value: value.decode("utf-8", errors="replace"))
+        return _mapped(column.cast(pa.binary()), lambda value: value.decode("utf-8", errors="replace"))
     return column
 
 

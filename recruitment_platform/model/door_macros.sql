@@ -1,18 +1,30 @@
--- Names for what the door's query does to many columns. `white` is ASCII white space, the only kind that is trimmed.
-CREATE OR REPLACE TEMPORARY MACRO trimmed(value) AS trim(value, chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13));
+-- Names for what the door's query does to many columns.
 
--- What exports write for "no value" in columns that are not text.
-CREATE OR REPLACE TEMPORARY MACRO unmarked(value) AS
+-- Without ASCII white space at both ends. Most values have none, and looking first (`!` follows the space) is ten times
+-- as fast.
+CREATE OR REPLACE TEMPORARY MACRO trimmed(value) AS
     CASE
-        WHEN strlen(value) > 4 THEN value
-        WHEN lower(value) IN ('', 'nan', 'null', 'none', '\n', 'nat') THEN NULL
+        WHEN value < '!' OR right(value, 1) < '!'
+            THEN trim(value, chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))
+        ELSE value
+    END;
+
+-- What exports write for "no value" in columns that are not text. (Of `IN`, DuckDB makes a join for each column.)
+CREATE OR REPLACE TEMPORARY MACRO unmarked(value) AS
+    CASE lower(value)
+        WHEN '' THEN NULL
+        WHEN 'nan' THEN NULL
+        WHEN 'null' THEN NULL
+        WHEN 'none' THEN NULL
+        WHEN '\n' THEN NULL
+        WHEN 'nat' THEN NULL
         ELSE value
     END;
 
 -- 188, +188, 188. and 188.0 are integers, 188.5 and 1e3 are not; null where it does not fit 32 bits.
 CREATE OR REPLACE TEMPORARY MACRO as_int(value) AS
     CASE
-        WHEN regexp_full_match(value, '[+-]?[0-9]+(\.0*)?') THEN TRY_CAST(split_part(value, '.', 1) AS INTEGER)
+        WHEN regexp_full_match(value, '[+-]?[0-9]+(?:\.0*)?') THEN TRY_CAST(value AS INTEGER)
     END;
 
 CREATE OR REPLACE TEMPORARY MACRO too_long(value, most) AS strlen(value) > most AND length(value) > most;
@@ -20,4 +32,5 @@ CREATE OR REPLACE TEMPORARY MACRO too_long(value, most) AS strlen(value) > most 
 CREATE OR REPLACE TEMPORARY MACRO cut(value, most) AS CASE WHEN strlen(value) > most THEN left(value, most) ELSE value END;
 
 -- One column's part of what payload_hash is taken of: its length in bytes goes first, so that no two rows share a text.
-CREATE OR REPLACE TEMPORARY MACRO part(value) AS coalesce(strlen(value) || ':' || value, '-');
+CREATE OR REPLACE TEMPORARY MACRO part(value) AS
+    CASE WHEN value IS NULL THEN '-' ELSE concat(strlen(value), ':', value) END;
