@@ -132,7 +132,8 @@ typed AS (
                 THEN ts_epoch * 1000 + if(starts_with(ts, '-'), -1, 1) * CAST(left(ts_fraction, 3) AS BIGINT)
             ELSE ts_epoch
         END AS ts_micros,
-        CAST(bid_number * 1000000 AS BIGINT) AS bid_typed_micros,
+        -- In 38 digits: in 18, a million would already overflow.
+        CAST(CAST(bid_number AS DECIMAL(38, 6)) * 1000000 AS BIGINT) AS bid_typed_micros,
         as_int(ed_job_id) AS ed_job_id_int,
         as_int(ed_publisher_id) AS ed_publisher_id_int
     FROM parts_of_values
