@@ -120,7 +120,8 @@ def _as_duckdb_can_read(raw: pa.Table, positions: pa.Array | pa.ChunkedArray) ->
     for name in TRACKING.column_names:
         columns[name] = _readable(raw.column(name)) if name in raw.column_names else pa.nulls(raw.num_rows, pa.string())
     # DuckDB's threads share out whole record batches.
-    return pa.Table.from_batches(pa.table(columns).to_batches(max_chunksize=_ROWS_AT_ONCE))
+    table = pa.table(columns)
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_AT_ONCE), table.schema)
 
 
 def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
