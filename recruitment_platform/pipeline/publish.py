@@ -96,11 +96,12 @@ def stage_day(store: ObjectStore, day: date, run_id: str) -> StagedDay:
     failed = verify(store, candidate, snapshot)
     if failed:
         found = "; ".join(f"{name}: {problem}" for name, problem in failed.items())
-        raise UnverifiedDayError(
+        message = (
             f"s3_staged_events {day}: {found}. The day is not published, its former facts stay in force; "
-            "materialize it again from raw_tracking",
-            failed,
+            "materialize it again from raw_tracking"
         )
+        day_errors.record(store, run_id, day, message)
+        raise UnverifiedDayError(message, failed)
 
     def build(number: int, current: FactsManifest | None) -> FactsManifest | None:
         if current is not None and (_is_newer(current, candidate) or _content(current) == _content(candidate)):
