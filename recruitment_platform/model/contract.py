@@ -241,3 +241,46 @@ LOAD_LEDGER = Table(
         Column("loaded_at", TIMESTAMP, "When it was committed, UTC.", nullable=False),
     ),
 )
+
+DIMENSION_VERSION = Table(
+    name="dimension_version",
+    doc="Which version of each dimension the warehouse holds.",
+    key=("dimension",),
+    columns=(
+        Column("dimension", text(64), "dim_jobs or dim_publishers.", nullable=False),
+        Column("version", BIGINT, "Its version.", nullable=False),
+        Column("rows_loaded", BIGINT, "Its rows.", nullable=False),
+        Column("loaded_at", TIMESTAMP, "When it was loaded, UTC.", nullable=False),
+    ),
+)
+
+JOB_PERFORMANCE = Table(
+    name="job_performance",
+    doc="What analysts read: every row of the hourly facts once, with the names that its ids carry now.",
+    key=FACT_KEY,
+    columns=(
+        HOURLY_FACTS.column("dates"),
+        HOURLY_FACTS.column("hours"),
+        HOURLY_FACTS.column("job_id"),
+        Column("job_title", text(512), "The job's newest title; null where dim_jobs does not know the job."),
+        Column("major_category", text(256), "The job's newest major category."),
+        Column("minor_category", text(256), "The job's newest minor category."),
+        Column("city", text(256), "City of the job's first location."),
+        HOURLY_FACTS.column("company_id"),
+        Column("company_name", text(256), "The company's newest name."),
+        HOURLY_FACTS.column("campaign_id"),
+        Column("campaign_name", text(256), "The campaign's newest name."),
+        HOURLY_FACTS.column("group_id"),
+        Column("group_name", text(256), "The job group's newest name."),
+        HOURLY_FACTS.column("publisher_id"),
+        Column("publisher_name", text(256), "The publisher's name."),
+        HOURLY_FACTS.column("clicks"),
+        HOURLY_FACTS.column("conversion"),
+        HOURLY_FACTS.column("qualified_application"),
+        HOURLY_FACTS.column("disqualified_application"),
+        HOURLY_FACTS.column("spend_hour"),
+        HOURLY_FACTS.column("bid_set"),
+        HOURLY_FACTS.column("impressions"),
+        HOURLY_FACTS.column("latest_update_time"),
+    ),
+)

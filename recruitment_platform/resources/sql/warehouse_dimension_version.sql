@@ -1,0 +1,3 @@
+SELECT version
+FROM dimension_version
+WHERE dimension = $dimension

@@ -1,0 +1,6 @@
+-- `incoming` holds the new rows.
+DELETE FROM dim_publishers;
+
+INSERT INTO dim_publishers BY NAME
+SELECT *
+FROM incoming;
