@@ -294,10 +294,13 @@ def _failures_of_duckdb(transform: Transform) -> Iterator[None]:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         raise _too_large(transform) from error
-    except duckdb.InvalidInputException as error:
-        raise _damaged(transform, str(error)) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise StoreUnavailableError(f"{transform.name}: DuckDB could not go on: {_first_line(str(error))}") from error
+    except duckdb.Error as error:
+        # Bytes that are no Parquet page are told as an error of no type at all.
+        if type(error) not in (duckdb.Error, duckdb.InvalidInputException):
+            raise
+        raise _damaged(transform, str(error)) from error
 
 
 @contextmanager
@@ -306,6 +309,8 @@ def _failures_of_spark(transform: Transform) -> Iterator[None]:
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import ArithmeticException, PySparkRuntimeError
 
+    root = logging.getLogger()
+    root.addFilter(_is_not_py4j)
     try:
         yield
     except ArithmeticException as error:
@@ -324,6 +329,13 @@ def _failures_of_spark(transform: Transform) -> Iterator[None]:
             f"{transform.name}: Spark's Java process has ended: it was killed, ran out of memory, or could not write "
             f"to its scratch folder{_MEMORY_REMEDY}"
         ) from error
+    finally:
+        root.removeFilter(_is_not_py4j)
+
+
+def _is_not_py4j(record: logging.LogRecord) -> bool:
+    # When Java dies, py4j writes a stack trace to the root logger, beside the exception that tells it.
+    return record.msg != "Exception while sending command."
 
 
 _MEMORY_REMEDY = ". RECRUITMENT_SPARK_MEMORY sets its memory, 500m or more"

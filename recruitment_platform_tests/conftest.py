@@ -1,0 +1,17 @@
+"""What tests of several parts share: the one Spark of a test run."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from recruitment_platform.transforms.engines import SparkEngine, local_spark_session, spark_config
+
+
+@pytest.fixture(scope="session")
+def spark_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    """Real Spark, started by the first test that runs a transform on it."""
+    config = spark_config(memory="1g", scratch=tmp_path_factory.mktemp("spark") / "scratch")
+    engine = SparkEngine(partial(local_spark_session, config))
+    yield engine
+    engine.stop()
