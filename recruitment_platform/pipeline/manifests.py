@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
@@ -131,10 +131,14 @@ class DimManifest:
 
 Manifest = TypeVar("Manifest", bound=SnapshotManifest | FactsManifest | DimManifest)
 
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    kind.FORMAT: TypeAdapter(kind) for kind in (SnapshotManifest, FactsManifest, DimManifest)
+}
+
 
 def to_json(manifest: Manifest) -> bytes:
     """The manifest's text: UTF-8, sorted keys, so that equal manifests are equal bytes; `format` tells readers."""
-    fields = TypeAdapter(type(manifest)).dump_python(manifest, mode="json")
+    fields = _ADAPTERS[manifest.FORMAT].dump_python(manifest, mode="json")
     document = {"format": manifest.FORMAT} | fields
     return (json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -153,10 +157,11 @@ def from_json(data: bytes, kind: type[Manifest], key: str) -> Manifest:
     if unknown:
         raise _unreadable(key, f"unknown field {', '.join(unknown)}")
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(document), strict=True)
+        manifest: Manifest = _ADAPTERS[kind.FORMAT].validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise _unreadable(key, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return manifest
 
 
 def manifest_key(prefix: str, number: int) -> str:
