@@ -1,0 +1,57 @@
+"""The command line as a user calls it: in a process of its own, or within the test's where nothing depends on that.
+
+What belongs here: calling it and what came of that. What does not: what must come of it (the tests).
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULE = (sys.executable, "-W", "error", "-m", "recruitment_platform.cli")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code and what was written."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Outcome]
+
+
+def environment(home: Path | str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The test's environment, with no other settings than these."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECRUITMENT_")}
+    return inherited | {"RECRUITMENT_HOME": str(home)} | settings
+
+
+def call(home: Path | str, *arguments: str, before: Callable[[], None] | None = None, **settings: str) -> Outcome:
+    """Runs the command in a process of its own; `before` runs in that process first."""
+    done = subprocess.run(
+        [*MODULE, *arguments],
+        env=environment(home, settings),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        preexec_fn=before,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def assert_clear(outcome: Outcome, code: int, *words: str) -> None:
+    """One or two lines that say what happened, nothing on stdout, and the exit code."""
+    lines = outcome.err.splitlines()
+    assert outcome.code == code, outcome
+    assert outcome.out == "", outcome
+    assert 1 <= len(lines) <= 2, outcome.err
+    assert lines[0].startswith("error: "), outcome.err
+    missing = [word for word in words if word not in outcome.err]
+    assert not missing, outcome.err
