@@ -73,8 +73,10 @@ class LakeScan:
 class EventLake(Protocol):
     """Tracking events, each as received with the door's columns beside it. Appending a batch again changes nothing."""
 
-    name: str
-    """What facts' `sources` says: Parquet or Cassandra."""
+    @property
+    def name(self) -> str:
+        """What facts' `sources` says: Parquet or Cassandra."""
+        ...
 
     def progress(self, source: str) -> int:
         """Last position taken in from the source, 0 where none: positions are counted from 1."""

@@ -1,0 +1,53 @@
+"""Who owns the assets, how they are grouped, and which kind of store each lies in.
+
+What belongs here: names that several assets share. What does not: an asset's own description and metadata.
+"""
+
+import dagster as dg
+
+from recruitment_platform.settings import Settings
+
+TRACKING = dg.AssetKey("tracking")
+RAW_TRACKING = dg.AssetKey("raw_tracking")
+DIM_JOBS = dg.AssetKey("dim_jobs")
+JOB_HOURLY_EVENTS = dg.AssetKey("job_hourly_events")
+STAGED = dg.AssetKey("s3_staged_events")
+FACTS = dg.AssetKey("redshift_fact_events")
+
+ENGINEERS = ["team:data-engineering"]
+ANALYSTS = ["team:data-engineering", "team:analytics"]
+
+LAKE_GROUP = "lake"
+OPERATIONAL_GROUP = "operational"
+DIMENSIONS_GROUP = "dimensions"
+FACTS_GROUP = "facts"
+
+ENGINE_POOL = "engine"
+"""Of runs that compute: two Sparks at once on one machine only wait for each other's memory."""
+WAREHOUSE_POOL = "warehouse"
+"""Of runs that load: the embedded warehouse takes one writer at a time."""
+DIMENSIONS_POOL = "dimensions"
+"""Of refreshes of dim_jobs: they would only wait for each other's transaction."""
+
+_KINDS = {
+    "local": {
+        TRACKING: {"parquet"},
+        RAW_TRACKING: {"duckdb", "parquet"},
+        DIM_JOBS: {"sqlite", "sql"},
+        JOB_HOURLY_EVENTS: {"parquet"},
+        STAGED: {"parquet", "file"},
+        FACTS: {"duckdb", "table"},
+    }
+}
+_OPERATIONAL_KINDS = {"local": {"sqlite", "table"}}
+
+
+def kinds(settings: Settings, key: dg.AssetKey) -> set[str]:
+    """What the asset is made of in this profile: Dagster shows it on the asset's card."""
+    found = _KINDS[settings.profile].get(key, _OPERATIONAL_KINDS[settings.profile])
+    return found | {settings.engine} if key == JOB_HOURLY_EVENTS else set(found)
+
+
+def operational_key(table: str) -> dg.AssetKey:
+    """The asset of an operational table."""
+    return dg.AssetKey(["operational", table])

@@ -1,0 +1,189 @@
+"""What the assets tell of themselves: schema and lineage of their definition, and the figures of each day.
+
+What belongs here: from contracts and manifests to Dagster's metadata. What does not: the plot (`plot`), what is done
+with a day (the assets' files). https://docs.dagster.io/guides/build/assets/metadata-and-tags
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recruitment_platform.errors import ReconciliationError
+from recruitment_platform.model.contract import DIM_JOBS, Column, Table
+from recruitment_platform.pipeline.dimensions import RefreshedDimensions
+from recruitment_platform.pipeline.facts import TRANSFORM
+from recruitment_platform.pipeline.manifests import (
+    FactsManifest,
+    SnapshotManifest,
+    manifest_key,
+    snapshot_manifests,
+    staged_manifests,
+)
+from recruitment_platform.resources.protocols import ObjectStore
+from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
+
+Metadata = dict[str, Any]
+
+ROWS_OF_PREVIEW = 5
+
+
+def definition_metadata(
+    table: Table, lineage: ColumnLineage, assets: Mapping[str, dg.AssetKey], **more: Any
+) -> Metadata:
+    """The table's name, columns and their lineage; `assets` gives the asset behind each table that lineage names."""
+    return {
+        "dagster/table_name": table.name,
+        "dagster/column_schema": column_schema(table),
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                column: [dg.TableColumnDep(assets[source], name) for source, name in sources]
+                for column, sources in lineage.items()
+                if sources
+            }
+        ),
+        **more,
+    }
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The contract's columns, with types, documentation and what is never null."""
+    return dg.TableSchema(columns=[_column(column, column.name in table.key) for column in table.columns])
+
+
+def same_columns(table: Table, source: str) -> ColumnLineage:
+    """The lineage of a table that copies another's columns."""
+    return {name: ((source, name),) for name in table.column_names}
+
+
+def facts_lineage() -> ColumnLineage:
+    """The lineage of the hourly facts, from the transform's SQL."""
+    return transform_lineage(TRANSFORM)
+
+
+def snapshot_metadata(store: ObjectStore, snapshot: SnapshotManifest) -> Metadata:
+    """A day's snapshot; `conflicts` and ids on two days are listed in the file `listing`."""
+    listing: Metadata = {}
+    if snapshot.listing is not None:
+        listing["listing"] = dg.MetadataValue.path(store.uri(snapshot.listing.key))
+    return {
+        "dagster/partition_row_count": snapshot.rows,
+        "accepted": snapshot.accepted,
+        "distinct": snapshot.distinct,
+        "duplicates": snapshot.duplicates,
+        "conflicts": snapshot.conflicts,
+        "kinds": snapshot.kinds,
+        "fallback_times": snapshot.fallback_times,
+        "clicks_without_job": snapshot.clicks_without_job,
+        "clicks_without_bid": snapshot.clicks_without_bid,
+        "ids_on_two_days": snapshot.ids_on_two_days,
+        **listing,
+        "snapshot": snapshot.number,
+        "manifest": _manifest(store, snapshot_manifests(snapshot.day), snapshot.number),
+        "watermark": snapshot.watermark,
+        "digest": snapshot.digest,
+    }
+
+
+def dimensions_metadata(store: ObjectStore, refreshed: RefreshedDimensions) -> Metadata:
+    """What a refresh of dim_jobs did, and what is in force after it."""
+    return {
+        "dagster/row_count": refreshed.manifest.rows,
+        "version": refreshed.manifest.number,
+        "as_of": dg.MetadataValue.timestamp(refreshed.manifest.as_of),
+        "opened": refreshed.refresh.opened,
+        "closed": refreshed.refresh.closed,
+        "publishers": refreshed.manifest.publishers_rows,
+        "file": dg.MetadataValue.path(store.uri(refreshed.manifest.key)),
+        "digest": refreshed.manifest.digest,
+    }
+
+
+def facts_metadata(facts: FactsManifest, currency: str) -> Metadata:
+    """A day's hourly facts: what they add up to and what they were computed from."""
+    return {
+        "dagster/partition_row_count": facts.rows,
+        "clicks": facts.clicks,
+        "conversion": facts.conversion,
+        "qualified_application": facts.qualified,
+        "disqualified_application": facts.disqualified,
+        "spend": spend(facts.spend_micros, currency),
+        "spend_micros": facts.spend_micros,
+        "snapshot": facts.snapshot,
+        "dim_jobs_version": facts.dim_version,
+        "engine": facts.engine,
+        "digest": facts.digest,
+    }
+
+
+def staged_metadata(store: ObjectStore, facts: FactsManifest, currency: str) -> Metadata:
+    """A day's published manifest: its facts and its files."""
+    return facts_metadata(facts, currency) | {
+        "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
+        "manifest_number": facts.number,
+        "files": dg.MetadataValue.md("\n".join(f"- `{entry.key}`, {entry.rows:,} rows" for entry in facts.files)),
+        "bytes": sum(entry.size for entry in facts.files),
+        "watermark": facts.watermark,
+    }
+
+
+def loaded_metadata(facts: FactsManifest, currency: str, rows: pa.Table) -> Metadata:
+    """A day of the fact table; `rows` are its facts, of which the preview shows those with the most clicks."""
+    return facts_metadata(facts, currency) | {"manifest_number": facts.number, "preview": _preview(rows)}
+
+
+def fact_rows(store: ObjectStore, facts: FactsManifest) -> pa.Table:
+    """The facts of a manifest: the columns of the plot and the preview."""
+    columns = ["hours", "job_id", "publisher_id", "campaign_id", "company_id", "clicks", "conversion", "spend_hour"]
+    try:
+        files = [store.local(entry.key) for entry in facts.files if entry.rows]
+    except FileNotFoundError as error:
+        raise ReconciliationError(
+            f"{facts.day}: a newer manifest came into force, and {error.filename} is gone"
+        ) from error
+    tables = [pq.read_table(file, columns=columns, partitioning=None) for file in files]
+    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.int64()) for name in columns})
+
+
+def error_metadata(message: str) -> Metadata:
+    """A day that could not be computed: it is materialized in name only, and publishing will fail it."""
+    return {"error": dg.MetadataValue.text(message)}
+
+
+def bad_days(problems: Mapping[date, str]) -> dg.JsonMetadataValue:
+    """Days and what is wrong with each."""
+    return dg.MetadataValue.json({str(day): problem for day, problem in sorted(problems.items())})
+
+
+def spend(micros: int, currency: str) -> str:
+    """Money as people read it, exact: `1,234.560000 USD`."""
+    return f"{micros // 1_000_000:,}.{micros % 1_000_000:06} {currency}"
+
+
+def dim_jobs_lineage(found: ColumnLineage) -> ColumnLineage:
+    """The lineage of dim_jobs: that of its query; the columns of its history come from the refresh itself."""
+    return {name: found.get(name, ()) for name in DIM_JOBS.column_names}
+
+
+def _column(column: Column, key: bool) -> dg.TableColumn:
+    return dg.TableColumn(
+        name=column.name,
+        type=str(column.type),
+        description=column.doc,
+        constraints=dg.TableColumnConstraints(nullable=column.nullable, other=["part of the key"] if key else []),
+    )
+
+
+def _manifest(store: ObjectStore, prefix: str, number: int) -> dg.PathMetadataValue:
+    return dg.MetadataValue.path(store.uri(manifest_key(prefix, number)))
+
+
+def _preview(rows: pa.Table) -> dg.MarkdownMetadataValue:
+    if not rows.num_rows:
+        return dg.MetadataValue.md("no rows")
+    top = rows.sort_by([("clicks", "descending"), ("spend_hour", "descending")]).slice(0, ROWS_OF_PREVIEW)
+    lines = [top.column_names, ["---"] * top.num_columns, *([*row.values()] for row in top.to_pylist())]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))

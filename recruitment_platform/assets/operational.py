@@ -1,0 +1,57 @@
+"""What the platform reads and does not make: the site's operational tables, and the tracking events of the lake.
+
+External assets: the site and its trackers write them, through `recruitment_platform.ingest`. What does not belong here:
+whatever Dagster materializes. https://docs.dagster.io/guides/build/assets/external-assets
+"""
+
+import dagster as dg
+
+from recruitment_platform.assets.catalog import (
+    ENGINEERS,
+    LAKE_GROUP,
+    OPERATIONAL_GROUP,
+    TRACKING,
+    kinds,
+    operational_key,
+)
+from recruitment_platform.assets.metadata import column_schema
+from recruitment_platform.model.contract import LAKE_TRACKING
+from recruitment_platform.model.operational import OPERATIONAL_TABLES
+from recruitment_platform.settings import Settings
+
+
+def external_assets(settings: Settings) -> list[dg.AssetSpec]:
+    """The nine operational tables and `tracking`."""
+    operational = [
+        dg.AssetSpec(
+            operational_key(name),
+            description=f"{table.contract.doc} Imported from the site's exports.",
+            metadata={
+                "dagster/table_name": table.physical_name,
+                "dagster/column_schema": column_schema(table.contract),
+            },
+            group_name=OPERATIONAL_GROUP,
+            owners=ENGINEERS,
+            kinds=kinds(settings, operational_key(name)),
+            tags={"layer": "source"},
+        )
+        for name, table in OPERATIONAL_TABLES.items()
+    ]
+    tracking = dg.AssetSpec(
+        TRACKING,
+        description=(
+            "Candidates' tracking events as the lake holds them: page views, clicks on job ads, applications and "
+            "their outcome, each as received and beside it what the door derived from it. Duplicates, conflicts and "
+            "late events included; rows that the door rejected are not."
+        ),
+        metadata={
+            "dagster/table_name": LAKE_TRACKING.name,
+            "dagster/column_schema": column_schema(LAKE_TRACKING),
+            "path": dg.MetadataValue.path(str(settings.lake_path)),
+        },
+        group_name=LAKE_GROUP,
+        owners=ENGINEERS,
+        kinds=kinds(settings, TRACKING),
+        tags={"layer": "source"},
+    )
+    return [*operational, tracking]

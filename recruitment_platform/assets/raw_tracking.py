@@ -1,0 +1,84 @@
+"""raw_tracking: each day's immutable snapshot of the lake.
+
+What belongs here: the asset, its metadata, its days. What does not: how a snapshot is taken (`pipeline.snapshot`).
+"""
+
+import dagster as dg
+
+from recruitment_platform.assets import metadata
+from recruitment_platform.assets.catalog import (
+    ENGINE_POOL,
+    ENGINEERS,
+    LAKE_GROUP,
+    RAW_TRACKING,
+    TRACKING,
+    kinds,
+)
+from recruitment_platform.assets.steps import days_of_run, platform_failures
+from recruitment_platform.model import contract
+from recruitment_platform.partitions import daily_partitions
+from recruitment_platform.pipeline.manifests import SnapshotManifest
+from recruitment_platform.pipeline.snapshot import CODE_VERSION, take_snapshots
+from recruitment_platform.resources.dagster_resources import Opener
+from recruitment_platform.resources.protocols import EventLake, ObjectStore
+from recruitment_platform.settings import Settings
+from recruitment_platform.sql import load_sql
+from recruitment_platform.transforms.lineage import ColumnLineage, column_lineage
+
+DESCRIPTION = """The day's snapshot: its distinct events, with the columns that transforms read.
+
+Everything downstream reads the snapshot, never the moving lake, so a day can be computed again and gives the same. A
+snapshot equal to the one in force is not written again. A day that does not add up (accepted = distinct + duplicates +
+conflicts) has `error` in its metadata, and is failed by the publishing step; the other days go on.
+"""
+
+
+def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The asset, daily."""
+    spec = dg.AssetSpec(
+        RAW_TRACKING,
+        deps=[TRACKING],
+        description=DESCRIPTION,
+        metadata=metadata.definition_metadata(contract.RAW_TRACKING, _lineage(), {"events": TRACKING}),
+        group_name=LAKE_GROUP,
+        code_version=CODE_VERSION,
+        owners=ENGINEERS,
+        kinds=kinds(settings, RAW_TRACKING),
+        tags={"layer": "raw"},
+    )
+
+    @dg.multi_asset(
+        name="raw_tracking",
+        specs=[spec],
+        partitions_def=daily_partitions(settings),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=ENGINE_POOL,
+    )
+    def raw_tracking(
+        context: dg.AssetExecutionContext,
+        lake: dg.ResourceParam[Opener[EventLake]],
+        objects: dg.ResourceParam[Opener[ObjectStore]],
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        wanted = days_of_run(context)
+        with platform_failures():
+            taken = take_snapshots(lake(), objects(), wanted, time_zone=settings.time_zone, run_id=context.run.run_id)
+            for day, snapshot in taken:
+                if isinstance(snapshot, SnapshotManifest):
+                    told = metadata.snapshot_metadata(objects(), snapshot)
+                    context.log.info(f"{day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events")
+                else:
+                    told = metadata.error_metadata(str(snapshot))
+                    context.log.warning(str(snapshot))
+                context.add_asset_metadata(told, partition_key=str(day))
+        return dg.MaterializeResult()
+
+    return raw_tracking
+
+
+def _lineage() -> ColumnLineage:
+    return column_lineage(
+        load_sql("pipeline", "snapshot"),
+        dialect="duckdb",
+        tables={"events": contract.LAKE_TRACKING.column_names},
+        made_by={"arrivals": load_sql("pipeline", "snapshot_arrivals")},
+    )

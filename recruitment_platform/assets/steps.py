@@ -1,0 +1,59 @@
+"""What the assets' steps have in common: which days the run asks for, and how the platform's errors become Dagster's.
+
+What belongs here: the run as Dagster's context tells it. What does not: anything of one asset.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+
+import dagster as dg
+
+from recruitment_platform.errors import PlatformError, StoreUnavailableError
+from recruitment_platform.partitions import days
+
+FAILED_DAYS = "failed_days"
+"""Key of a failure's metadata: JSON of each day that failed to its error."""
+
+EXIT_CODE = "exit_code"
+"""Key of a failure's metadata: `PlatformError.exit_code`, with which the command line leaves."""
+
+
+def days_of_run(context: dg.AssetExecutionContext) -> list[date]:
+    """The days of the run's partition or range, ascending; fails the step where the run names none."""
+    if not context.has_partition_key and not context.has_partition_key_range:
+        raise dg.Failure("this run names no days: materialize the asset, with its checks, for a range of them")
+    return days(context.partition_keys)
+
+
+def publishing_run(context: dg.AssetExecutionContext) -> str:
+    """The run whose facts are to be published: this one, or the one that is run again from its publishing step on.
+
+    What that run recorded about its days (errors, candidates) stays in its name.
+    """
+    run = context.run
+    again_from_here = run.parent_run_id is not None and run.step_keys_to_execute == [context.op_handle.name]
+    return run.parent_run_id if again_from_here and run.parent_run_id else run.run_id
+
+
+@contextmanager
+def platform_failures() -> Iterator[None]:
+    """Turns a PlatformError into the step's failure, with its message alone."""
+    try:
+        yield
+    except PlatformError as error:
+        raise failure(str(error), error) from None
+
+
+def failure(
+    description: str, error: PlatformError, failed_days: Mapping[date, PlatformError] | None = None
+) -> dg.Failure:
+    """A step's failure by that error; `failed_days` are told to whoever started the run.
+
+    Only where a store is away may Dagster try again: nothing else changes by itself.
+    """
+    metadata: dict[str, dg.MetadataValue] = {EXIT_CODE: dg.MetadataValue.int(error.exit_code)}
+    if failed_days:
+        found = {str(day): str(problem) for day, problem in sorted(failed_days.items())}
+        metadata[FAILED_DAYS] = dg.MetadataValue.json(found)
+    return dg.Failure(description, metadata=metadata, allow_retries=isinstance(error, StoreUnavailableError))

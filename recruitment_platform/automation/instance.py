@@ -1,0 +1,93 @@
+"""Dagster's instance of a home: its folder, its settings, and runs whose process is gone.
+
+What belongs here: Dagster's own storage. What does not: what runs in it (`jobs`, `run`).
+https://docs.dagster.io/deployment/oss/oss-instance-configuration
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import sqlalchemy.exc
+
+from recruitment_platform.errors import StoreUnavailableError
+from recruitment_platform.settings import Settings
+
+PROCESS_TAG = "recruitment/process"
+"""Tag of a run of the command line: the name of the file that its process holds locked for as long as it lives."""
+
+_OPEN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Makes the folder with `dagster.yaml`, unless it has one; returns it. StoreUnavailableError where it cannot."""
+    home = settings.dagster_home
+    config = home / "dagster.yaml"
+    with _reported(home):
+        _processes(home).mkdir(parents=True, exist_ok=True)
+        if not config.exists():
+            aside = config.with_name(f"{uuid4().hex}.yaml")
+            aside.write_bytes(files("recruitment_platform.automation").joinpath("dagster.yaml").read_bytes())
+            aside.replace(config)
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The home's instance, once runs whose process is gone were failed: they would hold up those that wait for them.
+
+    StoreUnavailableError where its storage cannot be read or written, at the beginning or later.
+    """
+    home = prepare_dagster_home(settings)
+    with _reported(home), dg.DagsterInstance.from_config(str(home)) as instance:
+        _fail_abandoned_runs(instance, home)
+        yield instance
+
+
+@contextmanager
+def process_tag(settings: Settings) -> Iterator[dict[str, str]]:
+    """The tag for runs of this process, which by it can be told from runs whose process is gone."""
+    name = uuid4().hex
+    path = _processes(settings.dagster_home) / name
+    with _reported(settings.dagster_home), path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield {PROCESS_TAG: name}
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _fail_abandoned_runs(instance: dg.DagsterInstance, home: Path) -> None:
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_OPEN))):
+        name = run.tags.get(PROCESS_TAG)
+        if name is not None and not _is_alive(_processes(home) / name):
+            instance.report_run_failed(run, "the process of this run is gone: materialize its days again")
+
+
+def _is_alive(path: Path) -> bool:
+    with suppress(FileNotFoundError), path.open("r+") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        path.unlink(missing_ok=True)
+    return False
+
+
+def _processes(home: Path) -> Path:
+    return home / "processes"
+
+
+@contextmanager
+def _reported(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlalchemy.exc.OperationalError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error.orig)
+        raise StoreUnavailableError(
+            f"Dagster's storage {home} cannot be used: {reason or error}. Make room or make it writable, then try again"
+        ) from error

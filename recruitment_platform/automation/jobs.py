@@ -1,0 +1,29 @@
+"""The jobs: what is materialized together, and in which process.
+
+What belongs here: selections of assets. What does not: when they run (`schedules`), how a run is started from the
+command line (`run`). https://docs.dagster.io/guides/build/jobs/asset-jobs
+"""
+
+import dagster as dg
+
+from recruitment_platform.assets.catalog import DIM_JOBS, FACTS, JOB_HOURLY_EVENTS, RAW_TRACKING, STAGED
+
+DAILY_FACTS = "daily_facts"
+REFRESH_DIM_JOBS = "refresh_dim_jobs"
+
+daily_facts = dg.define_asset_job(
+    DAILY_FACTS,
+    selection=dg.AssetSelection.assets(RAW_TRACKING, JOB_HOURLY_EVENTS, STAGED, FACTS),
+    description=(
+        "From the lake to the fact table, for a day or a range of days in one run. Backfill this job rather than the "
+        "assets: then a range is one run, and one start of Spark."
+    ),
+    executor_def=dg.in_process_executor,
+)
+
+refresh_dim_jobs = dg.define_asset_job(
+    REFRESH_DIM_JOBS,
+    selection=dg.AssetSelection.assets(DIM_JOBS),
+    description="Brings dim_jobs up to the operational tables; run before the daily job, never as a part of it.",
+    executor_def=dg.in_process_executor,
+)

@@ -1,0 +1,107 @@
+"""Running days from the command line: dim_jobs, then a range of days in one run, in this process, as Dagster's runs.
+
+What belongs here: starting runs, and telling what became of them. What does not: what is run (`jobs`), showing it
+(`cli`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+
+from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS
+from recruitment_platform.automation.instance import process_tag
+from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
+from recruitment_platform.automation.progress import PROGRESS, Progress, watching
+from recruitment_platform.definitions import build_definitions
+from recruitment_platform.errors import PlatformError
+from recruitment_platform.partitions import check_range
+from recruitment_platform.settings import Settings
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What became of a run: `failed_days` maps each day that failed by itself to its error.
+
+    Where `message` is not empty the run failed; then `exit_code` is that of the error behind it. Days of the range that
+    are not in `failed_days` were published, unless `failed_days` is empty too: then the run failed as a whole.
+    """
+
+    run_id: str
+    message: str = ""
+    failed_days: Mapping[date, str] = field(default_factory=dict)
+    exit_code: int = 0
+
+    @property
+    def success(self) -> bool:
+        """Whether everything was materialized."""
+        return not self.message
+
+
+def run_partitions(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+    definitions: dg.Definitions | None = None,
+) -> RunOutcome:
+    """Refreshes dim_jobs as of that instant (now by default), then materializes the days, all in one run.
+
+    The outcome is that of the refresh where it fails, the days are then left alone. `progress` is called with each
+    line that the assets log. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
+    storage cannot be written.
+    """
+    check_range(settings, first, last)
+    platform = definitions or build_definitions(settings)
+    refresh = {"ops": {"dim_jobs": {"config": {"as_of": as_of.isoformat()}}}} if as_of is not None else {}
+    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
+    with watching(progress), process_tag(settings) as tag:
+        refreshed = _run(instance, platform, REFRESH_DIM_JOBS, tag, refresh)
+        return _run(instance, platform, DAILY_FACTS, tag | days, {}) if refreshed.success else refreshed
+
+
+def _run(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    job: str,
+    tags: Mapping[str, str],
+    run_config: Mapping[str, Any],
+) -> RunOutcome:
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=instance,
+        tags=tags,
+        run_config={**run_config, "loggers": {PROGRESS: {}}},
+        raise_on_error=False,
+    )
+    if result.success:
+        return RunOutcome(result.run_id)
+    return _outcome(result.run_id, result.all_events)
+
+
+def _outcome(run_id: str, events: Sequence[dg.DagsterEvent]) -> RunOutcome:
+    """The outcome that the failed step tells, or, where Dagster itself failed, what was at the root of it."""
+    step = next((event for event in events if event.is_step_failure), None)
+    told = step.step_failure_data.user_failure_data if step else None
+    if told is None:
+        run = next(event for event in events if event.is_failure)
+        error = step.step_failure_data.error if step else run.job_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        why = error.message.strip() if error else "it ended early"
+        return RunOutcome(run_id, f"run {run_id} failed: {why}", exit_code=PlatformError.exit_code)
+    values = {name: value.value for name, value in told.metadata.items()}
+    failed, code = values.get(FAILED_DAYS), values.get(EXIT_CODE)
+    return RunOutcome(
+        run_id,
+        told.description or "",
+        {date.fromisoformat(day): str(why) for day, why in failed.items()} if isinstance(failed, dict) else {},
+        code if isinstance(code, int) else PlatformError.exit_code,
+    )

@@ -1,0 +1,133 @@
+"""The stores and the engine as Dagster's resources.
+
+Each gives the assets an opener: a function that opens the store at its first call, and returns the same one from then
+on. So a process opens what its steps use, once, and nothing else; and a store that cannot be opened fails the step that
+asked, with its own message, where a failing resource would fail the run with a stack trace of Dagster's.
+What does not belong here: the stores themselves. https://docs.dagster.io/guides/build/external-resources
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+
+from recruitment_platform.model.door import DoorRules
+from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
+from recruitment_platform.resources.relational import open_relational
+from recruitment_platform.resources.stores import door_rules
+from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.settings import Settings
+from recruitment_platform.transforms.engines import DuckDBEngine, Engine, SparkEngine, spark_config
+
+Store = TypeVar("Store")
+Opener = Callable[[], Store]
+"""Opens at the first call, returns the same from then on; raises what opening raises."""
+
+
+class ParquetLakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The embedded lake; the durations are in seconds."""
+
+    path: str
+    time_zone: str
+    first_day: str
+    max_event_age: float
+    max_event_ahead: float
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
+        """Gives the opener."""
+        rules = DoorRules(
+            time_zone=self.time_zone,
+            first_day=date.fromisoformat(self.first_day),
+            max_age=timedelta(seconds=self.max_event_age),
+            max_ahead=timedelta(seconds=self.max_event_ahead),
+        )
+        yield cache(lambda: open_lake(Path(self.path), rules))
+
+
+class SqliteRelationalResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The embedded relational store."""
+
+    path: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[RelationalStore]]:
+        """Gives the opener."""
+        yield cache(lambda: open_relational(Path(self.path)))
+
+
+class FolderStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The embedded object store."""
+
+    path: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[ObjectStore]]:
+        """Gives the opener."""
+        yield cache(lambda: FolderStore(Path(self.path)))
+
+
+class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The embedded warehouse, which loads from the object store in the folder `objects`.
+
+    `wait` is how many seconds a load waits for another program that holds it.
+    """
+
+    path: str
+    wait: float
+    objects: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Warehouse]]:
+        """Gives the opener."""
+        yield cache(
+            lambda: DuckDBWarehouse(Path(self.path), timedelta(seconds=self.wait), FolderStore(Path(self.objects)))
+        )
+
+
+class SparkEngineResource(LazyPySparkResource):
+    """Spark: started by the first transform of a run, stopped, its Java process too, at the run's end."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Engine]]:
+        """Gives the opener, and stops Spark at the end."""
+        engine = SparkEngine(lambda: self.spark_session)
+        try:
+            yield lambda: engine
+        finally:
+            engine.stop()
+
+
+def platform_resources(settings: Settings) -> dict[str, Any]:
+    """The resources that the assets ask for, by name; nothing is opened."""
+    rules = door_rules(settings)
+    resources = {
+        "lake": ParquetLakeResource(
+            path=str(settings.lake_path),
+            time_zone=rules.time_zone,
+            first_day=rules.first_day.isoformat(),
+            max_event_age=rules.max_age.total_seconds(),
+            max_event_ahead=rules.max_ahead.total_seconds(),
+        ),
+        "relational": SqliteRelationalResource(path=str(settings.operational_path)),
+        "objects": FolderStoreResource(path=str(settings.object_store_path)),
+        "warehouse": DuckDBWarehouseResource(
+            path=str(settings.warehouse_path),
+            wait=settings.warehouse_wait.total_seconds(),
+            objects=str(settings.object_store_path),
+        ),
+    }
+    if settings.engine == "duckdb":
+        # The class is its own opener: DuckDB runs within the process and has nothing to open, set or close.
+        return resources | {
+            "engine": dg.ResourceDefinition.hardcoded_resource(DuckDBEngine, "DuckDB, in the run's process.")
+        }
+    config = spark_config(memory=settings.spark_memory, scratch=settings.home / "spark")
+    return resources | {"engine": SparkEngineResource(spark_config=config)}
