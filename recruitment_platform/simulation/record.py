@@ -4,10 +4,13 @@ What belongs here: the parameters, their fingerprint, the record kept beside the
 itself (`traffic`), or the act of taking it in (`simulate`).
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -23,6 +26,9 @@ ALL_FAULTS = frozenset(
 
 GENERATOR = 1
 """Grows when the same parameters lead to other traffic; it is part of the fingerprint."""
+
+OPENED, CHANGED = "opened", "changed"
+"""States of the market: as it is on the opening day, and after jobs have changed."""
 
 CHANGE_TIME = time(13, 37, 11, 250_000)
 """Local time of day at which jobs change: not on an hour, so that events of one hour lie on both sides."""
@@ -87,10 +93,10 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Record:
-    """A simulation, and the instants of `dim_jobs` that it has already brought about."""
+    """A simulation, and the states of the market (`OPENED`, `CHANGED`) that `dim_jobs` already knows."""
 
     simulation: Simulation
-    refreshes: tuple[datetime, ...] = ()
+    states: tuple[str, ...] = ()
 
 
 _FIELDS = fields(Simulation)
@@ -106,7 +112,7 @@ def _load(truth_path: Path) -> Record | None:
     path = _path(truth_path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Record(_from_json(content["simulation"]), tuple(map(datetime.fromisoformat, content["refreshes"])))
+        return Record(_from_json(content["simulation"]), tuple(content["states"]))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -115,8 +121,8 @@ def _load(truth_path: Path) -> Record | None:
         raise InputError(f"{path} is no record of a simulation ({error}); use another RECRUITMENT_HOME") from error
 
 
-def open_record(truth_path: Path, simulation: Simulation) -> Record:
-    """The record of this simulation, written where there is none yet.
+def open_record(truth_path: Path, simulation: Simulation) -> None:
+    """Sees to it that the record is one of this simulation; it is written where there is none yet.
 
     Raises InputError, naming the parameters that differ, where another simulation was made there.
     """
@@ -135,14 +141,23 @@ def open_record(truth_path: Path, simulation: Simulation) -> Record:
             f"this home already holds another simulation, made with a different {', '.join(differing)}; "
             "use the same parameters, or another RECRUITMENT_HOME",
         )
-    return record
 
 
-def note_refresh(truth_path: Path, record: Record, as_of: datetime) -> Record:
-    """The record, durable, with the refresh of `dim_jobs` at that instant done."""
-    noted = replace(record, refreshes=(*record.refreshes, as_of))
-    write_durably(_path(truth_path), _content(noted), replacing=True)
-    return noted
+@contextmanager
+def market_states(truth_path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[str], None]]]:
+    """(states that `dim_jobs` knows, what notes another one durably), for one process at a time: others wait."""
+    with (truth_path / "simulation.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = _load(truth_path)
+        assert record is not None
+
+        def note(state: str) -> None:
+            nonlocal record
+            assert record is not None
+            record = replace(record, states=(*record.states, state))
+            write_durably(_path(truth_path), _content(record), replacing=True)
+
+        yield record.states, note
 
 
 def write_durably(path: Path, content: bytes, *, replacing: bool) -> None:
@@ -180,10 +195,7 @@ def _path(truth_path: Path) -> Path:
 
 
 def _content(record: Record) -> bytes:
-    content = {
-        "simulation": _to_json(record.simulation),
-        "refreshes": [instant.isoformat() for instant in record.refreshes],
-    }
+    content = {"simulation": _to_json(record.simulation), "states": record.states}
     return json.dumps(content, indent=2).encode() + b"\n"
 
 

@@ -21,7 +21,7 @@ from recruitment_platform.resources.protocols import EventLake, RejectedRow, Rel
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.events import Block, blocks
 from recruitment_platform.simulation.market import Market, make_market
-from recruitment_platform.simulation.record import Record, Simulation, load_record, note_refresh, open_record
+from recruitment_platform.simulation.record import CHANGED, OPENED, Simulation, load_record, market_states, open_record
 from recruitment_platform.simulation.traffic import intents, raw_rows
 from recruitment_platform.simulation.truth import partial_of, read_partial, write_partial
 
@@ -83,11 +83,17 @@ def run_simulation(
     simulation was made in this home, having changed nothing.
     """
     _check_days(settings, simulation, first, last)
-    record = open_record(settings.truth_path, simulation)
+    held = relational.counts() or lake.sources()
+    if held and load_record(settings.truth_path) is None:
+        raise InputError(
+            "this home already holds other jobs or events, with which simulated ones must not mix; "
+            "simulate in another RECRUITMENT_HOME",
+        )
+    open_record(settings.truth_path, simulation)
     market = make_market(simulation.seed, simulation.opening, _spellings(settings))
     if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
         _check_eve(settings.truth_path, lake, simulation, market, first)
-    _bring_about(settings, relational, record, market)
+    _bring_about(settings, relational, simulation, market)
     done = []
     for number in range((last - first).days + 1):
         simulated = _simulate_day(settings, lake, simulation, market, first + timedelta(days=number))
@@ -128,19 +134,23 @@ def _spellings(settings: Settings) -> list[str]:
     return [settings.currency, *sorted(aliases)]
 
 
-def _bring_about(settings: Settings, relational: RelationalStore, record: Record, market: Market) -> None:
-    """The market on the opening day and, once that instant has come, after the change, in the history of `dim_jobs`."""
-    simulation = record.simulation
-    opened_at, changed_at = simulation.opened_at.astimezone(UTC), simulation.changed_at
-    steps: list[tuple[datetime, Mapping[str, Sequence[Mapping[str, str]]]]] = [(opened_at, market.tables)]
-    if changed_at is not None and changed_at <= datetime.now(UTC):
-        steps.append((changed_at.astimezone(UTC), {"job": market.changed_jobs}))
-    for as_of, tables in steps:
-        if as_of not in record.refreshes:
-            for table, rows in tables.items():
-                relational.upsert(table, [parse_row(table, row) for row in rows])
-            relational.refresh_dim_jobs(as_of, settings.currency, settings.currency_aliases)
-            record = note_refresh(settings.truth_path, record, as_of)
+def _bring_about(settings: Settings, relational: RelationalStore, simulation: Simulation, market: Market) -> None:
+    """Brings the market into the operational tables and the history of `dim_jobs`; its change once that has come."""
+    now = datetime.now(UTC)
+    changed_at = simulation.changed_at
+    with market_states(settings.truth_path) as (known, note):
+
+        def bring(state: str, tables: Mapping[str, Sequence[Mapping[str, str]]], as_of: datetime) -> None:
+            if state not in known:
+                for table, rows in tables.items():
+                    relational.upsert(table, [parse_row(table, row) for row in rows])
+                relational.refresh_dim_jobs(as_of, settings.currency, settings.currency_aliases)
+                note(state)
+
+        # First versions reach back to the beginning of time, so that only a change needs an instant in the past.
+        bring(OPENED, market.tables, now if changed_at is None else simulation.opened_at.astimezone(UTC))
+        if changed_at is not None and changed_at <= now:
+            bring(CHANGED, {"job": market.changed_jobs}, changed_at.astimezone(UTC))
 
 
 def _simulate_day(
