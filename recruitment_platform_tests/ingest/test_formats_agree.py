@@ -31,7 +31,7 @@ from recruitment_platform_tests.ingest.stores import Stores
 
 RULES = DoorRules(time_zone="UTC", first_day=date(2020, 1, 1))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 WRITERS: dict[str, Callable[[Path, Sequence[Row]], list[int]]] = {
     "csv": write_csv,
@@ -60,7 +60,7 @@ ROWS = st.lists(
         },
     ),
     min_size=1,
-    max_size=6,
+    max_size=15,
 )
 
 

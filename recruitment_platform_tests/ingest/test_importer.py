@@ -1,7 +1,9 @@
 """What an import takes in and what it refuses; doing it again changes nothing."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +13,9 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.importer import IMPORTABLE, ImportResult, import_file
 from recruitment_platform.ingest.readers import UNPARSED
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES
+from recruitment_platform.resources.lake import ParquetLake
 from recruitment_platform_tests.ingest.event_files import event, write_csv, write_json_lines, write_parquet
-from recruitment_platform_tests.ingest.stores import Stores
+from recruitment_platform_tests.ingest.stores import Stores, no_progress
 from recruitment_platform_tests.ingest.test_files import UNUSABLE
 
 
@@ -146,6 +149,32 @@ def test_a_file_that_grows_while_it_is_imported_is_not_taken_for_its_former_cont
     assert counts(stores.take("tracking", path)) == (50_002, 50_002, 0, 0)
 
 
+@dataclass(frozen=True)
+class OvertakenLake(ParquetLake):
+    """A lake in which another import of the file is faster by three rows, each time."""
+
+    def append(self, source: str, *, accepted: pa.Table, after: int, **batch: Any) -> bool:
+        faster = accepted.slice(0, 3)
+        assert super().append(
+            source,
+            accepted=faster,
+            rejected=[],
+            after=after,
+            last_position=faster["position"][-1].as_py(),
+            received=faster.num_rows,
+        )
+        return super().append(source, accepted=accepted, after=after, **batch)
+
+
+def test_an_import_that_is_overtaken_goes_on_behind_the_faster_one(stores: Stores, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_csv(path, [event(number) for number in range(8)])
+    lake = OvertakenLake(stores.lake.root, stores.lake.rules)
+    result = import_file(stores.settings, lake, stores.relational, "tracking", path, no_progress)
+    assert counts(result) == (8, 0, 8, 0)
+    assert [row["position"] for row in stores.events()] == list(range(2, 10))
+
+
 def test_progress_tells_of_every_row_known_ones_included(stores: Stores, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_csv(path, [event(1), event(2, bid="x")])
@@ -190,7 +219,7 @@ def test_operational_rows_are_stored_by_id_and_bad_ones_rejected_with_file_and_l
 @pytest.mark.parametrize("table", GENERIC_TABLES)
 def test_other_tables_are_kept_as_they_come_each_row_once(stores: Stores, tmp_path: Path, table: str) -> None:
     first, second = tmp_path / "a.csv", tmp_path / "b.jsonl"
-    first.write_text("id,what,when,\n1,x;y,,0\n2,,today,1\n1,x;y,,2\n,,,\n")
+    first.write_text("when,what,id,\n,x;y,1,0\ntoday,,2,1\n,x;y,1,2\n,,,\n")
     second.write_text('{"what":"x;y","id":1}\n{"id":3}\n')
     assert counts(stores.take(table, first)) == (4, 2, 1, 1)
     before = stores.dump()

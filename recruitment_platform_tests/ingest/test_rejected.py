@@ -234,6 +234,21 @@ def test_a_file_that_its_mending_has_broken_is_refused_whole(
     assert stores.dump() == before
 
 
+def test_a_break_far_into_a_mended_file_is_found_before_anything_is_changed(stores: Stores, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_csv(path, [event(1, bid="-1")])
+    stores.take("tracking", path)
+    before = stores.dump()
+    file = mended(stores, "jsonl", with_values(bid="1"))
+    with file.open("a") as out:
+        for position in range(50_000):
+            out.write(f'{{"table":"tracking","source":"s","position":{position}}}\n')
+        out.write("broken\n")
+    with pytest.raises(InputError, match="line 50002 is not valid JSON"):
+        stores.replay(file)
+    assert stores.dump() == before
+
+
 def test_the_list_has_a_column_for_all_that_could_be_mended(stores: Stores, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_csv(path, [event(1, bid="-1")])
