@@ -77,17 +77,17 @@ class DuckDBWarehouse:
         what = f"redshift_fact_events {row.day}"
         paths = [str(self._checked_file(key, what)) for key in files]
         with self._transaction(what) as connection:
-            loaded = connection.execute(_sql("newest_load"), {"day": row.day}).fetchone()
-            if loaded == (row.manifest, row.digest):
-                return False
-            if loaded and loaded[0] > row.manifest:
-                raise SupersededError(
-                    f"{what}: manifest {loaded[0]} is already loaded; {row.manifest} is older and changes nothing"
-                )
+            for manifest, digest in connection.execute(_sql("newest_load"), {"day": row.day}).fetchall():
+                if (manifest, digest) == (row.manifest, row.digest):
+                    return False
+                if manifest > row.manifest:
+                    raise SupersededError(
+                        f"{what}: manifest {manifest} is already loaded; {row.manifest} is older and changes nothing"
+                    )
             connection.execute(_sql("delete_day"), {"day": row.day})
             inserted = 0
             if paths:
-                inserted = _only_value(connection.execute(_sql("insert_day"), {"files": paths}))
+                [(inserted,)] = connection.execute(_sql("insert_day"), {"files": paths}).fetchall()
             _reconcile(what, row, inserted, _totals(connection, [row.day])[row.day])
             connection.execute(_sql("forget_load"), {"day": row.day, "manifest": row.manifest})
             connection.execute(_sql("record_load"), _ledger_values(row))
@@ -107,8 +107,8 @@ class DuckDBWarehouse:
                 f"{table} version {version}: {'; '.join(problems)}; the former one stays in force"
             )
         with self._transaction(f"{table} version {version}") as connection:
-            current = connection.execute(_sql("dimension_version"), {"dimension": table}).fetchone()
-            if current and current[0] >= version:
+            current = connection.execute(_sql("dimension_version"), {"dimension": table}).fetchall()
+            if any(loaded >= version for (loaded,) in current):
                 return False
             connection.register("incoming", rows.cast(arrow_schema(_DIMENSIONS[table])))
             connection.execute(_sql(f"replace_{table}"))
@@ -198,19 +198,12 @@ class DuckDBWarehouse:
                 connection.begin()
                 yield connection
                 connection.commit()
-            except (
-                duckdb.IOException,
-                duckdb.OutOfMemoryException,
-                duckdb.CatalogException,  # a DuckDB file that is not this platform's
-                duckdb.BinderException,
-                duckdb.FatalException,
-                duckdb.InternalException,
-            ) as error:
-                raise self._unusable(error) from error
-            except duckdb.Error as error:
+            except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as error:
                 raise ReconciliationError(
                     f"{what} cannot be loaded: {_first_line(error)}; what was loaded before stays in force"
                 ) from error
+            except duckdb.Error as error:
+                raise self._unusable(error) from error
 
     @contextmanager
     def _open(self, *, read_only: bool, **config: bool) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -235,12 +228,11 @@ class DuckDBWarehouse:
             try:
                 return duckdb.connect(self.path, read_only=read_only, config=config)
             except duckdb.Error as error:
-                if "Could not set lock on file" not in str(error):
+                holder = _holder(error)
+                if holder is None:
                     raise self._unusable(error) from error
                 if time.monotonic() >= deadline:
-                    holder = _HOLDER.search(str(error))
-                    program = f"{holder['program']} (PID {holder['pid']})" if holder else "another program"
-                    raise self._held(program) from error
+                    raise self._held(holder) from error
             # random, so that several that wait do not try in step for ever
             time.sleep(min(pause * random.uniform(0.5, 1), max(deadline - time.monotonic(), 0)))
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -282,13 +274,18 @@ def _guard(path: Path) -> threading.Lock:
         return _guards.setdefault(path, threading.Lock())
 
 
+def _holder(error: duckdb.Error) -> str | None:
+    """Who holds the file, where that is what the error tells."""
+    if isinstance(error, duckdb.ConnectionException) and "different configuration" in str(error):
+        return "another connection of this program"
+    if "Could not set lock on file" not in str(error):
+        return None
+    holder = _HOLDER.search(str(error))
+    return f"{holder['program']} (PID {holder['pid']})" if holder else "another program"
+
+
 def _sql(name: str) -> str:
     return load_sql("resources/sql", f"warehouse_{name}")
-
-
-def _only_value(result: duckdb.DuckDBPyConnection) -> int:
-    row = result.fetchone()
-    return int(row[0]) if row else 0
 
 
 def _totals(connection: duckdb.DuckDBPyConnection, days: list[date]) -> dict[date, DayTotals]:

@@ -1,0 +1,134 @@
+"""Days to load into a warehouse: fact rows, their staged files and the ledger row that belongs to them.
+
+What belongs here: building them, here and in processes of their own. What does not: what a warehouse must do with them.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recruitment_platform.model.contract import HOURLY_FACTS
+from recruitment_platform.model.schemas import arrow_schema
+from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore, Warehouse
+from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform_tests.processes import limit_file_size
+
+DAY = date(2022, 7, 6)
+OPENERS: dict[str, Callable[[Path, ObjectStore, float], Warehouse]] = {
+    "duckdb": lambda folder, store, wait: DuckDBWarehouse(folder / "warehouse.duckdb", timedelta(seconds=wait), store)
+}
+"""Each warehouse, made or opened again by a folder, an object store and the seconds it waits."""
+
+
+def open_store(folder: Path) -> ObjectStore:
+    return FolderStore(folder / "objects")
+
+
+def open_warehouse(kind: str, folder: Path, wait: float = 30) -> Warehouse:
+    return OPENERS[kind](folder, open_store(folder), wait)
+
+
+def fact_rows(day: date, count: int, clicks: int = 1) -> pa.Table:
+    """`count` rows of the day, each with that many clicks at 0.250001, the last column's time in microseconds."""
+    rows = [
+        {
+            "job_id": number // 24 + 1,
+            "publisher_id": number % 3,
+            "campaign_id": 10,
+            "group_id": 0,
+            "company_id": 100,
+            "dates": day,
+            "hours": number % 24,
+            "clicks": clicks,
+            "conversion": number % 2,
+            "qualified_application": 0,
+            "disqualified_application": 1,
+            "spend_hour": Decimal("0.250001") * clicks,
+            "bid_set": Decimal("0.25"),
+            "impressions": None,
+            "sources": "Parquet",
+            "latest_update_time": datetime(day.year, day.month, day.day, 3, 4, 5, number % 1000, tzinfo=UTC),
+        }
+        for number in range(count)
+    ]
+    return pa.Table.from_pylist(rows, arrow_schema(HOURLY_FACTS))
+
+
+def totals_of(rows: pa.Table) -> DayTotals:
+    """The totals of fact rows, counted by Arrow."""
+    sums = {
+        name: pc.sum(rows[name]).as_py() or 0
+        for name in ("clicks", "conversion", "qualified_application", "disqualified_application", "spend_hour")
+    }
+    return DayTotals(
+        rows.num_rows,
+        sums["clicks"],
+        sums["conversion"],
+        sums["qualified_application"],
+        sums["disqualified_application"],
+        int(sums["spend_hour"] * 1_000_000),
+    )
+
+
+def staged(store: ObjectStore, day: date, manifest: int, rows: pa.Table, files: int = 1) -> tuple[LedgerRow, list[str]]:
+    """Puts the rows into that many files; returns the ledger row of their manifest, and the files' keys."""
+    keys = []
+    per_file = -(-rows.num_rows // files) if files else 0
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(files):
+            path = Path(folder) / f"{number}.parquet"
+            pq.write_table(rows.slice(number * per_file, per_file), path)
+            keys.append(f"job_hourly_events/run={manifest}-{os.getpid()}/dt={day}/part-{number}.parquet")
+            store.put_file(path, keys[-1])
+    return ledger_row(day, manifest, rows), keys
+
+
+def ledger_row(day: date, manifest: int, rows: pa.Table) -> LedgerRow:
+    totals = totals_of(rows)
+    return LedgerRow(
+        day=day,
+        manifest=manifest,
+        digest=f"{manifest:064}",
+        rows=totals.rows,
+        clicks=totals.clicks,
+        spend_micros=totals.spend_micros,
+        watermark={"file:é": manifest, "file:a": 7},
+        dim_version=manifest + 1,
+        code_version="1",
+        run_id=f"run-{manifest}",
+        loaded_at=datetime(2022, 7, 7, 1, 2, 3, 456789, tzinfo=UTC),
+    )
+
+
+# What other processes do
+
+
+def load(kind: str, folder: Path, row: LedgerRow, files: list[str], wait: float = 30) -> bool:
+    return open_warehouse(kind, folder, wait).load_day(row, files)
+
+
+def load_on_and_on(kind: str, folder: Path, days: list[tuple[LedgerRow, list[str]]], started: Any) -> None:
+    """Loads one after the other under numbers that grow from 1, until killed; `started` is set after the first."""
+    warehouse = open_warehouse(kind, folder)
+    for number in count(1):
+        row, files = days[number % len(days)]
+        warehouse.load_day(replace(row, manifest=number), files)
+        started.set()
+
+
+def load_with_room(kind: str, folder: Path, row: LedgerRow, files: list[str], size: int, deadly: bool) -> bool:
+    """Loads where no file may grow past that size: the write past it fails, or kills the process."""
+    warehouse = open_warehouse(kind, folder)
+    limit_file_size(size, deadly=deadly)
+    return warehouse.load_day(row, files)
