@@ -105,7 +105,7 @@ def _conflicts(block: Block) -> pa.Table:
 def _conflicting(block: Block) -> list[tuple[Row, bool]]:
     """(row, whether it arrives on the next day): contents of the same ids, judged."""
     judged: list[tuple[Row, bool]] = []
-    for number, row in enumerate(intended(block, "conflicts", _size(block, 0.01)).to_pylist()):
+    for number, row in enumerate(intended(block, "conflicts", _size(block, 0.004)).to_pylist()):
         click = _as_click(row)
         dearer = _with_bid(click, (click["bid"] or 0) + 1_250_000 + number)
         other_job = {**click, "job_id": 0, "job": 0, "ua": "curl/8.4.0"}
