@@ -5,16 +5,15 @@ what a killed writer left behind is never read. What belongs here: how events ar
 event is (`model.door`), and where batches come from (`ingest`, `simulation`).
 """
 
-import errno
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import time
 from uuid import uuid4
 
@@ -27,25 +26,21 @@ import pyarrow.parquet as pq
 
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
 from recruitment_platform.model.door import DOOR_VERSION, LAKE_SCHEMA, DoorRules
+from recruitment_platform.resources.lake_catalog import (
+    STATEMENTS,
+    connected,
+    create,
+    one_change,
+    one_instant,
+    reported,
+    sync_folder,
+)
 from recruitment_platform.resources.protocols import DayState, LakeScan, RejectedRow, SourceState
-
-WAIT_FOR_OTHERS = timedelta(seconds=60)
-"""How long a write waits for other writers: each holds the catalog for one short transaction only."""
+from recruitment_platform.sql import load_sql
 
 TRACKING = "tracking"
 REPLAYED = "replayed:"
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
-
-_SQL = files("recruitment_platform.resources").joinpath("sql")
-_CATALOG_DDL = _SQL.joinpath("lake_catalog.sql").read_text(encoding="utf-8")
-_IDS_ON_TWO_DAYS = _SQL.joinpath("lake_ids_on_two_days.sql").read_text(encoding="utf-8")
-_STATEMENTS = {
-    name: statement.strip()
-    for name, _, statement in (
-        block.partition("\n")
-        for block in _SQL.joinpath("lake_statements.sql").read_text(encoding="utf-8").split("-- name: ")[1:]
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -65,11 +60,17 @@ def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
     Raises SettingsError where it was begun with other rules, StoreUnavailableError where it cannot be read or created.
     """
     lake = ParquetLake(root.absolute(), rules)
-    with _reported(lake.root):
+    with reported(lake.root):
         if not lake.catalog.exists():
-            _create(lake)
-        with lake.reading() as connection:
-            stored = dict(connection.execute(_STATEMENTS["settings"]).fetchall())
+            lake.root.mkdir(parents=True, exist_ok=True)
+            if next(lake.root.glob(f"{TRACKING}/*/*.parquet"), None):
+                raise StoreUnavailableError(
+                    f"the lake at {lake.root} has event files but no {lake.catalog.name}:"
+                    " put that file back from a backup, or move the folder away and import the sources again"
+                )
+            create(lake.catalog, _settings(rules))
+    with lake.reading() as connection:
+        stored = dict(connection.execute(STATEMENTS["settings"]).fetchall())
     for name, value in _settings(rules).items():
         if stored.get(name) != value:
             raise SettingsError(
@@ -81,10 +82,14 @@ def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
 
 @dataclass(frozen=True)
 class ParquetLake:
-    """An `EventLake` of one machine, for any number of processes and threads at once. Get one from `open_lake`."""
+    """An `EventLake` of one machine, for any number of processes and threads at once. Get one from `open_lake`.
+
+    `wait` is for how long a write waits for others, of which each holds the catalog for one short change only.
+    """
 
     root: Path
     rules: DoorRules
+    wait: timedelta = timedelta(seconds=60)
     name: str = "Parquet"
 
     @property
@@ -94,22 +99,15 @@ class ParquetLake:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection within one transaction: all reads see the catalog at one instant."""
-        with _reported(self.root), closing(_connect(self.catalog)) as connection:
-            connection.execute("BEGIN")
+        """The catalog at one instant."""
+        with connected(self.catalog, self.wait) as connection, one_instant(connection):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection within one transaction, the only writing one; committed at the end, undone by an error."""
-        with _reported(self.root), closing(_connect(self.catalog)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        """The catalog for one change: visible at once at the end, undone by an error."""
+        with connected(self.catalog, self.wait) as connection, one_change(connection):
+            yield connection
 
     def progress(self, source: str) -> int:
         """Last position taken in from the source, 0 where none."""
@@ -119,7 +117,7 @@ class ParquetLake:
     def register_path(self, source: str, path: str) -> None:
         """Notes that the source's content was also found at this path."""
         with self.writing() as connection:
-            connection.execute(_STATEMENTS["add_path"], {"source": source, "path": _storable(path)})
+            connection.execute(STATEMENTS["add_path"], {"source": source, "path": _storable(path)})
 
     def append(
         self,
@@ -140,31 +138,33 @@ class ParquetLake:
                 f"{source}: {received} rows received after position {after} up to {last_position}"
                 f" are not {accepted.num_rows} accepted and {len(rejected)} rejected ones"
             )
-        if self.progress(source) != after:
-            return False
-        with self._new_files() as written:
-            self._write(accepted, written)
-            with self.writing() as connection:
-                if _progress(connection, source) != after:
-                    return False
-                self._register(connection, source, written)
-                connection.executemany(_STATEMENTS["add_rejected"], map(_rejected_values, rejected))
-                connection.execute(
-                    _STATEMENTS["advance_source"],
-                    {
-                        "source": source,
-                        "last_position": last_position,
-                        "received": received,
-                        "accepted": accepted.num_rows,
-                        "rejected": len(rejected),
-                    },
-                )
+        # One connection from before the files to after them: on a full disk a new one could not be had to tidy up by.
+        with connected(self.catalog, self.wait) as connection:
+            if _progress(connection, source) != after:
+                return False
+            with self._new_files(connection) as written:
+                self._write(accepted, written)
+                with one_change(connection):
+                    if _progress(connection, source) != after:
+                        return False
+                    self._register(connection, source, written)
+                    connection.executemany(STATEMENTS["add_rejected"], map(_rejected_values, rejected))
+                    connection.execute(
+                        STATEMENTS["advance_source"],
+                        {
+                            "source": source,
+                            "last_position": last_position,
+                            "received": received,
+                            "accepted": accepted.num_rows,
+                            "rejected": len(rejected),
+                        },
+                    )
         return True
 
     def days(self) -> list[date]:
         """Event days with at least one accepted event, ascending."""
         with self.reading() as connection:
-            return [date.fromisoformat(day) for (day,) in connection.execute(_STATEMENTS["days"])]
+            return [date.fromisoformat(day) for (day,) in connection.execute(STATEMENTS["days"])]
 
     def day_states(self, days: Iterable[date] | None = None) -> list[DayState]:
         """What each source partition brought to each day, by day and source partition."""
@@ -189,8 +189,12 @@ class ParquetLake:
             paths = self._files(connection, first - reach, last + reach)
         if not paths:
             return IDS_SCHEMA.empty_table()
-        with duckdb.connect() as engine:
-            found = engine.sql(_IDS_ON_TWO_DAYS, params={"files": paths, "first": first, "last": last})
+        with (
+            TemporaryDirectory(prefix="lake-") as scratch,
+            duckdb.connect(config={"temp_directory": scratch}) as engine,
+        ):
+            statement = load_sql("resources/sql", "lake_ids_on_two_days")
+            found = engine.sql(statement, params={"files": paths, "first": first, "last": last})
             return found.to_arrow_table().cast(IDS_SCHEMA)
 
     def sources(self) -> list[SourceState]:
@@ -198,22 +202,20 @@ class ParquetLake:
         with self.reading() as connection:
             return [
                 SourceState(source, tuple(json.loads(paths)), *counts)
-                for source, *counts, paths in connection.execute(_STATEMENTS["sources"])
+                for source, *counts, paths in connection.execute(STATEMENTS["sources"])
             ]
 
     def rejected(self, *, ingest_date: date | None = None, table: str | None = None) -> Iterator[RejectedRow]:
         """Rejected rows not yet replayed, by ingest day, source and position."""
         asked = {"ingest_date": None if ingest_date is None else ingest_date.isoformat(), "table": table}
         with self.reading() as connection:
-            for name, source, position, reason, content, day, path in connection.execute(
-                _STATEMENTS["rejected"], asked
-            ):
+            for name, source, position, reason, content, day, path in connection.execute(STATEMENTS["rejected"], asked):
                 yield RejectedRow(name, source, position, reason, content, date.fromisoformat(day), path)
 
     def rejected_by_ingest_day(self) -> dict[date, int]:
         """How many rejected rows, not yet replayed, each ingest day has."""
         with self.reading() as connection:
-            counts = connection.execute(_STATEMENTS["rejected_by_ingest_day"])
+            counts = connection.execute(STATEMENTS["rejected_by_ingest_day"])
             return {date.fromisoformat(day): rows for day, rows in counts}
 
     def reject(self, rows: Sequence[RejectedRow]) -> int:
@@ -221,27 +223,31 @@ class ParquetLake:
         if any(row.table == TRACKING for row in rows):
             raise ValueError("rejected tracking rows come in with their batch, by append")
         with self.writing() as connection:
-            return connection.executemany(_STATEMENTS["add_rejected_if_new"], map(_rejected_values, rows)).rowcount
+            return connection.executemany(STATEMENTS["add_rejected_if_new"], map(_rejected_values, rows)).rowcount
 
     def settle(self, rows: Sequence[RejectedRow]) -> int:
         """Drops rejected rows of other tables than tracking for good; returns how many were still rejected."""
         with self.writing() as connection:
-            connection.executemany(_STATEMENTS["add_settled"], map(_rejected_values, rows))
-            return connection.executemany(_STATEMENTS["drop_rejected"], map(_rejected_values, rows)).rowcount
+            connection.executemany(STATEMENTS["add_settled"], map(_rejected_values, rows))
+            return connection.executemany(STATEMENTS["drop_rejected"], map(_rejected_values, rows)).rowcount
 
     def replay(self, accepted: pa.Table) -> int:
         """Takes in mended rows, under `replayed:<source>`; returns how many were still rejected."""
         # The catalog is held from the first look to the last: mended rows are few, and what is looked up stays true.
-        with self._new_files() as written, self.writing() as connection:
+        with (
+            connected(self.catalog, self.wait) as connection,
+            self._new_files(connection) as written,
+            one_change(connection),
+        ):
             still_rejected = [
-                connection.execute(_STATEMENTS["drop_rejected"], {"table": TRACKING, **row}).rowcount == 1
+                connection.execute(STATEMENTS["drop_rejected"], {"table": TRACKING, **row}).rowcount == 1
                 for row in accepted.select(["source", "position"]).to_pylist()
             ]
             mended = accepted.filter(pa.array(still_rejected, pa.bool_()))
             for source in pc.unique(mended["source"]).to_pylist():
                 events = mended.filter(pc.equal(mended["source"], source))
                 counted = {"source": source, "rows": events.num_rows}
-                (replayed,) = connection.execute(_STATEMENTS["replay_in_source"], counted).fetchone()
+                (replayed,) = connection.execute(STATEMENTS["replay_in_source"], counted).fetchone()
                 day_files = self._write(events, written)
                 self._register(
                     connection, REPLAYED + source, [replace(file, last_position=replayed) for file in day_files]
@@ -256,18 +262,20 @@ class ParquetLake:
         oldest = time() - older_than.total_seconds()
         removed = 0
         with self.writing() as connection:
-            listed = _listed(connection)
-            for path in (*self.root.glob("catalog.*.new*"), *self.root.glob(f"{TRACKING}/*/*")):
-                if path.relative_to(self.root).as_posix() not in listed and path.stat().st_mtime < oldest:
-                    path.unlink()
-                    removed += 1
+            listed = {name for (name,) in connection.execute(STATEMENTS["files"])}
+            for path in (*self.root.glob(f"{self.catalog.name}.*.new*"), *self.root.glob(f"{TRACKING}/*/*")):
+                # A writer that fails removes its own files, maybe at this moment.
+                with suppress(FileNotFoundError):
+                    if path.relative_to(self.root).as_posix() not in listed and path.stat().st_mtime < oldest:
+                        path.unlink()
+                        removed += 1
         return removed
 
     def _files(self, connection: sqlite3.Connection, first: date, last: date) -> list[str]:
         """The event files of these days, each seen to be there whole."""
         paths = []
         asked = {"first": first.isoformat(), "last": last.isoformat()}
-        for name, size in connection.execute(_STATEMENTS["files_of_days"], asked):
+        for name, size in connection.execute(STATEMENTS["files_of_days"], asked):
             path = self.root / name
             if not path.is_file() or path.stat().st_size != size:
                 raise StoreUnavailableError(
@@ -278,15 +286,16 @@ class ParquetLake:
         return paths
 
     @contextmanager
-    def _new_files(self) -> Iterator[list[_DayFile]]:
+    def _new_files(self, connection: sqlite3.Connection) -> Iterator[list[_DayFile]]:
         """A list for files that are written; those that did not get into the catalog are removed at the end."""
         written: list[_DayFile] = []
         try:
             yield written
         finally:
             # Where the catalog cannot even be read, nothing may be removed: `clean` will do it.
-            with suppress(StoreUnavailableError), self.reading() as connection:
-                listed = _listed(connection)
+            with suppress(sqlite3.DatabaseError):
+                among = {"paths": json.dumps([file.name for file in written])}
+                listed = {name for (name,) in connection.execute(STATEMENTS["files_among"], among)}
                 for file in written:
                     if file.name not in listed:
                         (self.root / file.name).unlink(missing_ok=True)
@@ -296,7 +305,7 @@ class ParquetLake:
         if not events.schema.equals(LAKE_SCHEMA):
             raise ValueError("events for the lake are what the door returns as accepted")
         day_files = []
-        with _reported(self.root):
+        with reported(self.root):
             for day, rows in _by_day(events):
                 hashes = rows["payload_hash"].to_numpy().view(np.uint64)
                 file = _DayFile(
@@ -317,11 +326,11 @@ class ParquetLake:
             day = file.day.isoformat()
             # `clean` holds the catalog while it removes files: what is here now will stay.
             size = (self.root / file.name).stat().st_size
-            connection.execute(_STATEMENTS["add_file"], {"path": file.name, "event_date": day, "size": size})
+            connection.execute(STATEMENTS["add_file"], {"path": file.name, "event_date": day, "size": size})
             asked = {"event_date": day, "source": source}
-            rows, hash_sum = connection.execute(_STATEMENTS["source_of_day"], asked).fetchone() or (0, 0)
+            rows, hash_sum = connection.execute(STATEMENTS["source_of_day"], asked).fetchone() or (0, 0)
             connection.execute(
-                _STATEMENTS["put_day_state"],
+                STATEMENTS["put_day_state"],
                 {
                     **asked,
                     "last_position": file.last_position,
@@ -342,91 +351,17 @@ def _settings(rules: DoorRules) -> dict[str, str]:
     }
 
 
-def _create(lake: ParquetLake) -> None:
-    """Makes the catalog whole under another name first: of several processes that create the lake, one gives it."""
-    lake.root.mkdir(parents=True, exist_ok=True)
-    if next(lake.root.glob(f"{TRACKING}/*/*.parquet"), None):
-        raise StoreUnavailableError(
-            f"the lake at {lake.root} has event files but no {lake.catalog.name}:"
-            " put that file back from a backup, or move the folder away and import the sources again"
-        )
-    new = lake.root / f"catalog.{uuid4().hex}.new"
-    try:
-        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_CATALOG_DDL)
-            settings = _settings(lake.rules).items()
-            connection.executemany(_STATEMENTS["add_setting"], ({"name": n, "value": v} for n, v in settings))
-        with suppress(FileExistsError):
-            os.link(new, lake.catalog)
-        _sync_folder(lake.root)
-    finally:
-        for leftover in lake.root.glob(f"{new.name}*"):
-            leftover.unlink()
-
-
-def _connect(catalog: Path) -> sqlite3.Connection:
-    # mode=rw: a catalog that has gone is an error, never a new and empty one.
-    connection = sqlite3.connect(
-        f"{catalog.as_uri()}?mode=rw", uri=True, timeout=WAIT_FOR_OTHERS.total_seconds(), isolation_level=None
-    )
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-@contextmanager
-def _reported(root: Path) -> Iterator[None]:
-    """Turns what the file system and SQLite raise into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        cause = error.strerror or str(error)
-        raise StoreUnavailableError(f"{_beginning(root)}: {cause}; {_advice(error.errno)}") from error
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-        raise
-    except sqlite3.DatabaseError as error:
-        raise StoreUnavailableError(f"{_beginning(root)}: {error}; {_advice_on(error)}") from error
-
-
-def _beginning(root: Path) -> str:
-    return f"the lake at {root} cannot be used"
-
-
-def _advice(number: int | None) -> str:
-    match number:
-        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return "make room, or set RECRUITMENT_HOME to a folder on another disk"
-        case _:
-            return "make the folder writable, or set RECRUITMENT_HOME to one that is"
-
-
-def _advice_on(error: sqlite3.DatabaseError) -> str:
-    match error.sqlite_errorcode & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return _advice(errno.ENOSPC)
-        case sqlite3.SQLITE_BUSY:
-            return f"another program has held it for {WAIT_FOR_OTHERS.seconds} s: try again when that has ended"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return "put catalog.sqlite back from a backup, or import the sources again into a new RECRUITMENT_HOME"
-        case _:
-            return _advice(None)
-
-
-def _listed(connection: sqlite3.Connection) -> set[str]:
-    return {path for (path,) in connection.execute(_STATEMENTS["files"])}
-
-
 def _progress(connection: sqlite3.Connection, source: str) -> int:
-    row = connection.execute(_STATEMENTS["progress"], {"source": source}).fetchone()
+    row = connection.execute(STATEMENTS["progress"], {"source": source}).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def _day_states(connection: sqlite3.Connection, days: Iterable[date] | None) -> list[DayState]:
     if days is None:
-        rows = connection.execute(_STATEMENTS["day_states"])
+        rows = connection.execute(STATEMENTS["day_states"])
     else:
         asked = json.dumps([day.isoformat() for day in days])
-        rows = connection.execute(_STATEMENTS["day_states_of"], {"days": asked})
+        rows = connection.execute(STATEMENTS["day_states_of"], {"days": asked})
     return [DayState(date.fromisoformat(day), *values) for day, *values in rows]
 
 
@@ -463,7 +398,7 @@ def _write_durably(events: pa.Table, path: Path) -> None:
     """Writes the file under a temporary name, and names it when it is whole and on the disk."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sync_folder(path.parent.parent)
+        sync_folder(path.parent.parent)
     unfinished = path.with_suffix(".new")
     try:
         with unfinished.open("wb") as file:
@@ -473,16 +408,7 @@ def _write_durably(events: pa.Table, path: Path) -> None:
         unfinished.rename(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the folder's entries durable: a new file's name is part of the folder, not of the file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def _signed(number: int) -> int:

@@ -18,6 +18,9 @@ INSERT INTO files (path, event_date, size) VALUES (:path, :event_date, :size);
 -- name: files
 SELECT path FROM files;
 
+-- name: files_among
+SELECT path FROM files WHERE path IN (SELECT value FROM json_each(:paths));
+
 -- name: files_of_days
 SELECT path, size FROM files WHERE event_date BETWEEN :first AND :last ORDER BY path;
 
