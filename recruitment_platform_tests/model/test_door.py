@@ -244,6 +244,14 @@ def test_the_platforms_time_zone_decides_the_day(time_zone: str, event_date: dat
     assert event["event_date"] == event_date
 
 
+@pytest.mark.parametrize("time_zone", ["UTC", "Asia/Ho_Chi_Minh"])
+def test_the_first_day_itself_is_taken_in_in_the_platforms_time_zone(time_zone: str) -> None:
+    event_date = accepted({**CLICK, "ts": "2022-07-25 23:30:00"}, DoorRules(time_zone, date(2020, 1, 1)))["event_date"]
+    for first_day, rejected in ((event_date, 0), (event_date + timedelta(days=1), 1)):
+        result = taken({**CLICK, "ts": "2022-07-25 23:30:00"}, rules=DoorRules(time_zone, first_day))
+        assert result.rejected.num_rows == rejected
+
+
 @pytest.mark.parametrize(
     ("changes", "payload_hash"),
     [

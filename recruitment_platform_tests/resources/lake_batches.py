@@ -16,12 +16,15 @@ INGEST_DAY = date(2026, 1, 2)
 
 
 def through_door(
-    source: str, rows: Sequence[Mapping[str, str | None]], positions: Iterable[int] | None = None
+    source: str,
+    rows: Sequence[Mapping[str, str | None]],
+    positions: Iterable[int] | None = None,
+    rules: DoorRules = RULES,
 ) -> pa.Table:
     """The rows as accepted by the door, at positions from 1 or those given."""
     names = {name: None for row in rows for name in row}
     raw = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})
-    result = through(raw, RULES, source, 1 if positions is None else pa.array(list(positions), pa.int64()), NOW)
+    result = through(raw, rules, source, 1 if positions is None else pa.array(list(positions), pa.int64()), NOW)
     assert result.rejected.num_rows == 0
     return result.accepted
 
