@@ -15,7 +15,6 @@ from recruitment_platform.assets.operational import external_assets
 from recruitment_platform.assets.published import published_assets
 from recruitment_platform.assets.raw_tracking import raw_tracking_asset
 from recruitment_platform.automation.jobs import daily_facts, refresh_dim_jobs
-from recruitment_platform.automation.progress import LOGGERS
 from recruitment_platform.automation.schedules import schedules
 from recruitment_platform.resources.dagster_resources import platform_resources
 from recruitment_platform.settings import Settings
@@ -39,7 +38,6 @@ def build_definitions(settings: Settings, resource_overrides: Mapping[str, Any] 
         resources={**platform_resources(settings), **(resource_overrides or {})},
         # One process a run, so that assets materialized by hand share one Spark too.
         executor=dg.in_process_executor,
-        loggers=LOGGERS,
     )
 
 

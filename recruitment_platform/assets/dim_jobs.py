@@ -17,7 +17,7 @@ from recruitment_platform.assets.catalog import (
     kinds,
     operational_key,
 )
-from recruitment_platform.assets.steps import platform_failures
+from recruitment_platform.assets.steps import PROGRESS, platform_failures
 from recruitment_platform.errors import InputError
 from recruitment_platform.model import contract
 from recruitment_platform.model.operational import OPERATIONAL_TABLES
@@ -98,8 +98,8 @@ def dim_jobs_asset(settings: Settings) -> dg.AssetsDefinition:
                 aliases=settings.currency_aliases,
                 run_id=context.run.run_id,
             )
-        context.log.info(
-            f"version {refreshed.manifest.number}: {refreshed.refresh.opened:,} opened, "
+        PROGRESS.info(
+            f"dim_jobs: version {refreshed.manifest.number}, {refreshed.refresh.opened:,} opened, "
             f"{refreshed.refresh.closed:,} closed, {refreshed.manifest.rows:,} rows"
         )
         return dg.MaterializeResult(

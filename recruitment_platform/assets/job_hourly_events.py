@@ -15,7 +15,7 @@ from recruitment_platform.assets.catalog import (
     RAW_TRACKING,
     kinds,
 )
-from recruitment_platform.assets.steps import days_of_run, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
 from recruitment_platform.model.contract import HOURLY_FACTS
 from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.facts import CODE_VERSION, compute_facts
@@ -65,16 +65,17 @@ def job_hourly_events_asset(settings: Settings) -> dg.AssetsDefinition:
         engine: dg.ResourceParam[Opener[Engine]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
-        context.log.info(f"computing {len(wanted)} days on {settings.engine}")
+        PROGRESS.info(f"job_hourly_events: computing {len(wanted)} days on {settings.engine}")
         with platform_failures():
             computed = compute_facts(objects(), engine(), wanted, lake_name=lake().name, run_id=context.run.run_id)
             for day, facts in computed:
                 if isinstance(facts, FactsManifest):
                     told = metadata.facts_metadata(facts, settings.currency)
-                    context.log.info(f"{day}: {facts.rows:,} rows, {facts.clicks:,} clicks")
+                    PROGRESS.info(f"job_hourly_events {day}: {facts.rows:,} rows, {facts.clicks:,} clicks")
                 else:
                     told = metadata.error_metadata(str(facts))
                     context.log.warning(str(facts))
+                    PROGRESS.warning(str(facts))
                 context.add_asset_metadata(told, partition_key=str(day))
         return dg.MaterializeResult()
 

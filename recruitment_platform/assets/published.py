@@ -26,7 +26,7 @@ from recruitment_platform.assets.catalog import (
     kinds,
 )
 from recruitment_platform.assets.plot import hourly_plot
-from recruitment_platform.assets.steps import days_of_run, failure, platform_failures, publishing_run
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, failure, platform_failures, computing_run
 from recruitment_platform.checks.published import CheckedDays, check_specs, staging_checks, table_checks
 from recruitment_platform.errors import PlatformError, ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import HOURLY_FACTS
@@ -75,6 +75,7 @@ class _Publishing:
     def stage(self, day: date) -> None:
         """Verifies the day and puts its manifest in force."""
         with self._failing(day, STAGED):
+            self._refuse_where_away(STAGED)
             try:
                 staged = stage_day(self.objects, day, self.run_id)
             except UnverifiedDayError as error:
@@ -89,6 +90,7 @@ class _Publishing:
     def load(self, day: date, warehouse: Opener[Warehouse]) -> None:
         """Brings the day of the fact table to its manifest, after the dimensions have been brought to theirs."""
         with self._failing(day, FACTS):
+            self._refuse_where_away(FACTS)
             if not self.has_dimensions:
                 load_dimensions(self.objects, warehouse())
                 self.has_dimensions = True
@@ -106,12 +108,14 @@ class _Publishing:
                 )
             self.tell(FACTS, loaded.facts)
 
+    def _refuse_where_away(self, asset: dg.AssetKey) -> None:
+        if asset in self.away:
+            raise self.away[asset]
+
     @contextmanager
     def _failing(self, day: date, asset: dg.AssetKey) -> Iterator[None]:
-        """Keeps the day's error. Once the asset's store is away, further days fail at once: each would wait for it."""
+        """Keeps the day's error, and that the asset's store is away: further days need not wait for it each."""
         try:
-            if asset in self.away:
-                raise self.away[asset]
             yield
         except PlatformError as error:
             self.failed[day] = error
@@ -172,23 +176,24 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         with platform_failures():
             store = objects()
         selected = context.selected_asset_keys
-        publishing = _Publishing(store, publishing_run(context), _teller(context, store, settings.currency))
+        publishing = _Publishing(store, computing_run(context), _teller(context, store, settings.currency))
         for day in days:
             if STAGED in selected:
                 publishing.stage(day)
             if FACTS in selected and day not in publishing.failed:
                 publishing.load(day, warehouse)
+            PROGRESS.info(f"{'failed' if day in publishing.failed else 'published'} {day}")
         for checked in (publishing.staging, publishing.table):
             if checked.asset in selected:
                 yield from checked.results()
-        context.log.info(f"{len(days) - len(publishing.failed)} of {len(days)} days published")
+        PROGRESS.info(f"{len(days) - len(publishing.failed)} of {len(days)} days published")
         try:
             removed = clean_superseded(store, days, settings.keep_superseded)
             context.log.info(f"{removed:,} superseded files removed")
         except StoreUnavailableError as error:
             context.log.warning(f"superseded files were left where they are: {error}")
         if publishing.failed:
-            raise _failure(publishing.failed)
+            raise _failure(publishing.failed, len(days))
 
     return publish
 
@@ -225,11 +230,11 @@ def _teller(
     return tell
 
 
-def _failure(failed: Mapping[date, PlatformError]) -> dg.Failure:
+def _failure(failed: Mapping[date, PlatformError], days: int) -> dg.Failure:
     """Names every bad day with its error; says an error that many share once."""
-    days_by_error: dict[str, list[date]] = {}
+    by_error: dict[str, list[str]] = {}
     for day, error in sorted(failed.items()):
-        days_by_error.setdefault(str(error), []).append(day)
-    told = "\n".join(f"{', '.join(map(str, days))}: {error}" for error, days in days_by_error.items())
+        by_error.setdefault(str(error), []).append(str(day))
+    told = "\n".join(f"{', '.join(bad)}: {error}" for error, bad in by_error.items())
     worst = next((error for error in failed.values() if not isinstance(error, StoreUnavailableError)), None)
-    return failure(f"{len(failed)} days failed\n{told}", worst or next(iter(failed.values())), failed)
+    return failure(f"{len(failed)} of {days} days failed\n{told}", worst or next(iter(failed.values())), failed)

@@ -14,7 +14,7 @@ from recruitment_platform.assets.catalog import (
     TRACKING,
     kinds,
 )
-from recruitment_platform.assets.steps import days_of_run, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
 from recruitment_platform.model import contract
 from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.manifests import SnapshotManifest
@@ -65,10 +65,11 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
                     told = metadata.snapshot_metadata(objects(), snapshot)
-                    context.log.info(f"{day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events")
+                    PROGRESS.info(f"raw_tracking {day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events")
                 else:
                     told = metadata.error_metadata(str(snapshot))
                     context.log.warning(str(snapshot))
+                    PROGRESS.warning(str(snapshot))
                 context.add_asset_metadata(told, partition_key=str(day))
         return dg.MaterializeResult()
 

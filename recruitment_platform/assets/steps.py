@@ -3,12 +3,14 @@
 What belongs here: the run as Dagster's context tells it. What does not: anything of one asset.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 
 import dagster as dg
 
+from recruitment_platform.assets.catalog import JOB_HOURLY_EVENTS
 from recruitment_platform.errors import PlatformError, StoreUnavailableError
 from recruitment_platform.partitions import days
 
@@ -18,6 +20,9 @@ FAILED_DAYS = "failed_days"
 EXIT_CODE = "exit_code"
 """Key of a failure's metadata: `PlatformError.exit_code`, with which the command line leaves."""
 
+PROGRESS = logging.getLogger("recruitment_platform.progress")
+"""Takes a line for every day. `context.log` would store each as an event, which takes longer than a small day."""
+
 
 def days_of_run(context: dg.AssetExecutionContext) -> list[date]:
     """The days of the run's partition or range, ascending; fails the step where the run names none."""
@@ -26,14 +31,23 @@ def days_of_run(context: dg.AssetExecutionContext) -> list[date]:
     return days(context.partition_keys)
 
 
-def publishing_run(context: dg.AssetExecutionContext) -> str:
-    """The run whose facts are to be published: this one, or the one that is run again from its publishing step on.
+def computing_run(context: dg.AssetExecutionContext) -> str:
+    """The run that computed the facts to be published: this one, or the one that is run again from publishing on.
 
-    What that run recorded about its days (errors, candidates) stays in its name.
+    What that run recorded of its days, errors and candidates, stands under its id.
     """
     run = context.run
-    again_from_here = run.parent_run_id is not None and run.step_keys_to_execute == [context.op_handle.name]
-    return run.parent_run_id if again_from_here and run.parent_run_id else run.run_id
+    while run.parent_run_id is not None and not _computes(run):
+        parent = context.instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
+    return run.run_id
+
+
+def _computes(run: dg.DagsterRun) -> bool:
+    steps, assets = run.step_keys_to_execute, run.asset_selection
+    return (steps is None or JOB_HOURLY_EVENTS.path[0] in steps) and (assets is None or JOB_HOURLY_EVENTS in assets)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def process_tag(settings: Settings) -> Iterator[dict[str, str]]:
     """The tag for runs of this process, which by it can be told from runs whose process is gone."""
     name = uuid4().hex
-    path = _processes(settings.dagster_home) / name
+    path = _processes(prepare_dagster_home(settings)) / name
     with _reported(settings.dagster_home), path.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:

@@ -14,7 +14,7 @@ import dagster as dg
 from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS
 from recruitment_platform.automation.instance import process_tag
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
-from recruitment_platform.automation.progress import PROGRESS, Progress, watching
+from recruitment_platform.automation.progress import Progress, watching
 from recruitment_platform.definitions import build_definitions
 from recruitment_platform.errors import PlatformError
 from recruitment_platform.partitions import check_range
@@ -22,6 +22,9 @@ from recruitment_platform.settings import Settings
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""Dagster's console logger would write every event, and failures with their stacks, to stderr."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def _run(
     result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         tags=tags,
-        run_config={**run_config, "loggers": {PROGRESS: {}}},
+        run_config={**run_config, "loggers": QUIET},
         raise_on_error=False,
     )
     if result.success:
