@@ -14,6 +14,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from recruitment_platform.errors import StoreUnavailableError
@@ -27,8 +28,9 @@ _PROBE_SECONDS = 60
 _UNWANTED_ARGUMENT = "--add-modules=jdk.incubator.vector"
 
 
+@cache
 def prepare_java() -> None:
-    """Points this process's environment at a Java for Spark, and at this package's Spark (see `java_environment`)."""
+    """Points this process's environment, once, at a Java for Spark and at this package's Spark: `java_environment`."""
     os.environ.update(java_environment(os.environ))
 
 
