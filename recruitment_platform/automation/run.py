@@ -23,6 +23,9 @@ from recruitment_platform.settings import Settings
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
+INTERRUPTED = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
+"""Names of the errors by which Dagster tells of Ctrl-C."""
+
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's console logger would write every event, and failures with their stacks, to stderr."""
 
@@ -59,8 +62,8 @@ def run_partitions(
     """Refreshes dim_jobs as of that instant (now by default), then materializes the days, all in one run.
 
     The outcome is that of the refresh where it fails, the days are then left alone. `progress` is called with each
-    line that the assets log. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
-    storage cannot be written.
+    line that the assets tell. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
+    storage cannot be written, KeyboardInterrupt after Ctrl-C, once the run is recorded as failed.
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
@@ -98,6 +101,8 @@ def _outcome(run_id: str, events: Sequence[dg.DagsterEvent]) -> RunOutcome:
         error = step.step_failure_data.error if step else run.job_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
+        if error is not None and error.cls_name in INTERRUPTED:
+            raise KeyboardInterrupt
         why = error.message.strip() if error else "it ended early"
         return RunOutcome(run_id, f"run {run_id} failed: {why}", exit_code=PlatformError.exit_code)
     values = {name: value.value for name, value in told.metadata.items()}
