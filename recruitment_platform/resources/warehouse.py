@@ -41,11 +41,10 @@ from recruitment_platform.sql import load_sql
 _TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSION)
 _DIMENSIONS = {table.name: table for table in (DIM_JOBS, DIM_PUBLISHERS)}
 
-# Nothing is fetched from the network, and no Python variable passes for a table, whatever a statement names.
+# Nothing is fetched from the network, whatever a statement names.
 _CLOSED: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
-    "python_enable_replacements": False,
 }
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two tries to open the file
@@ -154,7 +153,7 @@ class DuckDBWarehouse:
                 "recruitment-platform run --from DAY --to DAY"
             )
         with self._open(read_only=True, enable_external_access=False) as connection:
-            connection.execute("SET lock_configuration = true")
+            connection.execute("SET lock_configuration = true")  # a second lock: SET is no SELECT, and refused below
             try:
                 statements = connection.extract_statements(sql)
                 if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -171,17 +172,24 @@ def test_a_listing_holds_what_stays_and_only_whole_objects_while_others_come_and
 # The folder's own
 
 
-def test_threads_may_share_the_folder_with_one_that_prunes_it(tmp_path: Path) -> None:
-    stores = [FolderStore(tmp_path / "objects") for _ in range(4)]
+def test_a_folder_that_is_pruned_just_before_it_is_used_is_made_again(tmp_path: Path) -> None:
+    store, pruner = FolderStore(tmp_path / "objects"), FolderStore(tmp_path / "objects")
+    done = Event()
 
-    def work(writer: int) -> None:
-        for number in range(60):
-            assert stores[writer].put_if_absent(f"one/two/three/{writer}-{number}", b"")
-            stores[writer].delete([f"one/two/three/{writer}-{number}"])
+    def prune() -> None:
+        while not done.is_set():
+            pruner.delete(["one/two/three/nothing"])
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-    assert keys(stores[0]) == []
+    with ThreadPoolExecutor(1) as pool:
+        pruning = pool.submit(prune)
+        try:
+            for number in range(100):
+                assert store.put_if_absent(f"one/two/three/{number}", b"")
+                store.delete([f"one/two/three/{number}"])
+        finally:
+            done.set()
+        pruning.result()
+    assert keys(store) == []
 
 
 def put_within(folder: Path, size: int, deadly: bool) -> tuple[str, list[str], int]:

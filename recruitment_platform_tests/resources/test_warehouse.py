@@ -334,9 +334,30 @@ def table_of(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.Table:
 
 JOBS = table_of(
     [
-        job(1, valid_to=CHANGED, is_current=0, title="Cook", campaign_id=10, campaign_name="Old name", company_id=100),
+        job(
+            1,
+            valid_to=CHANGED,
+            is_current=0,
+            title="Cook",
+            campaign_id=10,
+            campaign_name="Old",
+            company_name="Old",
+            company_id=100,
+            group_id=0,
+            group_name="Old",
+        ),
         job(1, CHANGED, title="Chef", campaign_id=11, campaign_name="Other", company_id=100, company_name="Inn"),
-        job(2, campaign_id=10, campaign_name="Summer", company_id=100, company_name="Tavern", group_id=0, city="Huế"),
+        job(
+            2,
+            CHANGED,
+            city="Huế",
+            campaign_id=10,
+            campaign_name="Summer",
+            company_id=100,
+            company_name="Tavern",
+            group_id=0,
+            group_name="Waiters",
+        ),
         job(3, valid_to=CHANGED, is_current=0, title="Gone"),
         job(4, CHANGED, campaign_id=10, company_id=100),
     ],
@@ -362,11 +383,11 @@ def test_the_view_has_each_fact_row_once_with_the_newest_names(store: ObjectStor
         for row in view.to_pylist()
     }
     assert names == {
-        (1, "Chef", None, "Summer", "Inn", None),
-        (2, None, "Huế", "Summer", "Inn", None),
-        (3, "Gone", None, "Summer", "Inn", None),
-        (4, None, None, "Summer", "Inn", None),
-        (5, None, None, "Summer", "Inn", None),
+        (1, "Chef", None, "Summer", "Tavern", "Waiters"),
+        (2, None, "Huế", "Summer", "Tavern", "Waiters"),
+        (3, "Gone", None, "Summer", "Tavern", "Waiters"),
+        (4, None, None, "Summer", "Tavern", "Waiters"),
+        (5, None, None, "Summer", "Tavern", "Waiters"),
     }
     publishers = {(row["publisher_id"], row["publisher_name"]) for row in view.to_pylist()}
     assert publishers == {(0, "Board 0"), (1, "Board 1"), (2, None)}
@@ -454,7 +475,9 @@ def test_a_query_reads_tables_named_as_the_assets(store: ObjectStore, warehouse:
         "SELECT * FROM 'pyproject.toml'",
         "SELECT * FROM 'http://127.0.0.1:9/facts.parquet'",
         "SELECT * FROM statement",
-        "SELECT * FROM ROWS",
+        "SELECT * FROM rows",
+        "SELECT st_point(1, 2)",
+        "SELECT * FROM sqlite_scan('a', 'b')",
     ],
 )
 def test_a_query_can_do_nothing_but_read_the_warehouse(
