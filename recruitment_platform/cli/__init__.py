@@ -100,7 +100,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command, of this process by default, and returns its exit code; what a user can cause is no traceback."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings = logging.StreamHandler()  # to stderr
+    warnings.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[warnings], format="%(levelname)s %(name)s: %(message)s")
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         # Not `cli.main`, which turns a reader of stdout that has ended into a failure.

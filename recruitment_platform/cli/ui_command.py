@@ -1,4 +1,4 @@
-"""`ui`: Dagster's webserver and daemon on this home, as two processes that end together.
+"""`ui`: Dagster's webserver and daemon on this home, and the code server that both ask; they end together.
 
 What belongs here: starting, watching and ending them. What does not: what they serve (`definitions`).
 """
@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import click
@@ -26,13 +27,15 @@ from recruitment_platform.settings import Settings
 HOST = "127.0.0.1"
 PORT = 3000
 MODULE = "recruitment_platform.definitions"
-PROGRAMS = {"webserver": "dagster_webserver", "daemon": "dagster._daemon"}
+QUIET = ("--log-level", "warning")
 
 START_SECONDS = 120.0
-"""How long the web page may need to come up."""
+"""How long each of them may need to come up."""
 
 END_SECONDS = 30.0
-"""How long the two may need to end by themselves; then they are killed."""
+"""How long each of them may need to end by itself; then it is killed."""
+
+Processes = dict[str, subprocess.Popen[bytes]]
 
 
 @click.command("ui")
@@ -51,22 +54,28 @@ def command(port: int) -> None:
     new_or_existing_stores(settings)
     home = prepare_dagster_home(settings)
     environment = os.environ | {"DAGSTER_HOME": str(home), "RECRUITMENT_HOME": str(settings.home)}
-    common = ("-m", MODULE, "--log-level", "warning")
-    webserver = _program("webserver", "-h", HOST, "-p", str(port), *common)
-    daemon = _program("daemon", "run", *common)
-    with _sigterm_as_interrupt(), _running(environment, webserver, daemon) as processes:
-        _wait_for_page(port, processes)
-        note(f"Dagster is at http://{HOST}:{port} (Ctrl-C ends it)")
+    processes: Processes = {}
+    with _ended_by_signals(), ExitStack() as stack:
+        # A socket's path must be short, so it cannot lie in the home. One code server for both: of its own, the daemon
+        # would start another one every minute.
+        code = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recruitment-"))) / "code"
+        start = ("code-server", "start", "-m", MODULE, "--socket", str(code), "--use-python-environment-entry-point")
+        asking = ("--grpc-socket", str(code), *QUIET)
+        programs: tuple[tuple[str, list[str], Callable[[], bool]], ...] = (
+            ("code server", ["dagster", *start, *QUIET], lambda: _answers(code)),
+            ("daemon", ["dagster._daemon", "run", *asking], lambda: True),
+            ("webserver", ["dagster_webserver", "-h", HOST, "-p", str(port), *asking], lambda: _serves(port)),
+        )
         try:
+            for name, program, is_up in programs:
+                stack.enter_context(_running(processes, name, program, environment))
+                _wait_for(name, is_up, processes)
+            note(f"Dagster is at http://{HOST}:{port} (Ctrl-C ends it)")
             while True:
                 _check_alive(processes)
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            note("ending the webserver and the daemon")
-
-
-def _program(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", PROGRAMS[name], *arguments]
+            note("ending Dagster")
 
 
 def _check_port(port: int) -> None:
@@ -81,52 +90,61 @@ def _check_port(port: int) -> None:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the two processes as Ctrl-C does."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends everything as Ctrl-C does, in background jobs of a shell too, which ignore Ctrl-C."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = signal.signal(signal.SIGTERM, interrupt)
+    # Signals that are ignored here would be ignored by what is started here, and Dagster treats both alike.
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _running(environment: dict[str, str], *programs: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The programs, each in a session of its own so that Ctrl-C reaches them once, from here; ended at the end."""
-    processes = [subprocess.Popen(program, env=environment, start_new_session=True) for program in programs]
+def _running(processes: Processes, name: str, program: list[str], environment: Mapping[str, str]) -> Iterator[None]:
+    """The program, in a session of its own so that Ctrl-C reaches it once, from here; ended at the end."""
+    process = subprocess.Popen([sys.executable, "-m", *program], env=environment, start_new_session=True)
+    processes[name] = process
     try:
-        yield processes
+        yield
     finally:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + END_SECONDS
-        for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def _wait_for_page(port: int, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        _check_alive(processes)
+        process.terminate()
         try:
-            with urlopen(f"http://{HOST}:{port}/server_info", timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.3)
-    raise PlatformError(f"Dagster's web page did not come up within {START_SECONDS:g} s; what it wrote above says why")
+            process.wait(END_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def _check_alive(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for name, process in zip(PROGRAMS, processes, strict=True):
+def _wait_for(name: str, is_up: Callable[[], bool], processes: Processes) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_up():
+        _check_alive(processes)
+        if time.monotonic() > deadline:
+            raise PlatformError(f"Dagster's {name} did not come up within {START_SECONDS:g} s; the lines above say why")
+        time.sleep(0.2)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _serves(port: int) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{port}/server_info", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _check_alive(processes: Processes) -> None:
+    for name, process in processes.items():
         code = process.poll()
         if code is not None:
-            raise PlatformError(f"Dagster's {name} ended by itself (exit code {code}); what it wrote above says why")
+            raise PlatformError(f"Dagster's {name} ended by itself (exit code {code}); the lines above say why")
