@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recruitment_platform.model.contract import HOURLY_FACTS
+from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.object_store import FolderStore
 from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore, Warehouse
@@ -109,6 +109,13 @@ def ledger_row(day: date, manifest: int, rows: pa.Table) -> LedgerRow:
         run_id=f"run-{manifest}",
         loaded_at=datetime(2022, 7, 7, 1, 2, 3, 456789, tzinfo=UTC),
     )
+
+
+def check_day(warehouse: Warehouse, row: LedgerRow, rows: pa.Table) -> None:
+    """The ledger's row, the totals and the rows themselves are those."""
+    assert warehouse.ledger([row.day]) == {row.day: row}
+    assert warehouse.totals([row.day]) == {row.day: totals_of(rows)}
+    assert warehouse.facts(row.day, row.day).equals(rows.sort_by([(name, "ascending") for name in FACT_KEY]))
 
 
 # What other processes do
