@@ -3,6 +3,7 @@
 What belongs here: starting, watching and ending them. What does not: what they serve (`definitions`).
 """
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,9 @@ from recruitment_platform.settings import Settings
 HOST = "127.0.0.1"
 PORT = 3000
 MODULE = "recruitment_platform.definitions"
+LOCATION = "recruitment_platform"
+"""The code location's name, as in `workspace.yaml`: Dagster knows runs, backfills and switched schedules by it."""
+
 QUIET = ("--log-level", "warning")
 
 START_SECONDS = 120.0
@@ -58,9 +62,12 @@ def command(port: int) -> None:
     with _ended_by_signals(), ExitStack() as stack:
         # A socket's path must be short, so it cannot lie in the home. One code server for both: of its own, the daemon
         # would start another one every minute.
-        code = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recruitment-"))) / "code"
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recruitment-")))
+        code, workspace = folder / "code", folder / "workspace.yaml"
+        server = {"socket": str(code), "location_name": LOCATION}
+        workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
         start = ("code-server", "start", "-m", MODULE, "--socket", str(code), "--use-python-environment-entry-point")
-        asking = ("--grpc-socket", str(code), *QUIET)
+        asking = ("--workspace", str(workspace), *QUIET)
         programs: tuple[tuple[str, list[str], Callable[[], bool]], ...] = (
             ("code server", ["dagster", *start, *QUIET], lambda: _answers(code)),
             ("daemon", ["dagster._daemon", "run", *asking], lambda: True),
