@@ -1,0 +1,82 @@
+"""The README's tables, made from what they describe; `python -m recruitment_platform_tests.readme` writes them anew.
+
+What belongs here: the contract's tables, the settings, the commands and the exit codes as Markdown. What does not: the
+README's own words.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from recruitment_platform.cli import COMMANDS, EXIT_CODES
+from recruitment_platform.model.contract import (
+    DERIVED,
+    DIM_JOBS,
+    DIM_PUBLISHERS,
+    HOURLY_FACTS,
+    LOAD_LEDGER,
+    TRACKING,
+    Column,
+)
+from recruitment_platform.pipeline.status import STATES
+from recruitment_platform.settings import PREFIX, Settings
+
+README = Path(__file__).parent.parent / "README.md"
+
+_PART = re.compile(r"(<!-- table: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def updated(text: str) -> str:
+    """The README with each of its tables as it must be; KeyError where it has one that is not known."""
+    made = tables()
+    return _PART.sub(lambda part: f"{part[1]}\n{made[part['name']]}\n\n{part[3]}", text)
+
+
+def named(text: str) -> set[str]:
+    """The tables that the README has."""
+    return {part["name"] for part in _PART.finditer(text)}
+
+
+def tables() -> dict[str, str]:
+    """Every table by its name."""
+    contracts = {
+        "tracking": TRACKING.columns,
+        "derived": DERIVED,
+        "facts": HOURLY_FACTS.columns,
+        "dim_jobs": DIM_JOBS.columns,
+        "dim_publishers": DIM_PUBLISHERS.columns,
+        "load_ledger": LOAD_LEDGER.columns,
+    }
+    columns = {name: _columns(found) for name, found in contracts.items()}
+    return columns | {
+        "settings": _settings(),
+        "commands": _table(("command", "does"), [(f"`{name}`", does) for name, does in COMMANDS.items()]),
+        "exit_codes": _table(("code", "meaning"), [(str(code), means) for code, means in EXIT_CODES.items()]),
+        "states": _table(("state", "meaning"), list(STATES.items())),
+    }
+
+
+def _columns(columns: tuple[Column, ...]) -> str:
+    rows = [(f"`{column.name}`", f"{column.type}{', null' * column.nullable}", column.doc) for column in columns]
+    return _table(("column", "type", "what it is"), rows)
+
+
+def _settings() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = f"{default.total_seconds():.0f}" if isinstance(default, timedelta) else default
+        if isinstance(default, dict):
+            shown = ",".join(f"{alias}={currency}" for alias, currency in default.items())
+        unit = " In seconds, or as ISO 8601." if isinstance(default, timedelta) else ""
+        rows.append((f"`{PREFIX}{name.upper()}`", f"`{shown}`", f"{field.description}{unit}"))
+    return _table(("variable", "default", "what it decides"), rows)
+
+
+def _table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [names, tuple("---" for _ in names), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
