@@ -28,6 +28,7 @@ WAREHOUSE_POOL = "warehouse"
 """Of runs that load: the embedded warehouse takes one writer at a time."""
 DIMENSIONS_POOL = "dimensions"
 """Of refreshes of dim_jobs: they would only wait for each other's transaction."""
+POOLS = (ENGINE_POOL, WAREHOUSE_POOL, DIMENSIONS_POOL)
 
 _KINDS = {
     "local": {

@@ -26,7 +26,7 @@ from recruitment_platform.assets.catalog import (
     kinds,
 )
 from recruitment_platform.assets.plot import hourly_plot
-from recruitment_platform.assets.steps import PROGRESS, days_of_run, failure, platform_failures, computing_run
+from recruitment_platform.assets.steps import PROGRESS, computing_run, days_of_run, failure, platform_failures
 from recruitment_platform.checks.published import CheckedDays, check_specs, staging_checks, table_checks
 from recruitment_platform.errors import PlatformError, ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import HOURLY_FACTS
@@ -189,7 +189,8 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         PROGRESS.info(f"{len(days) - len(publishing.failed)} of {len(days)} days published")
         try:
             removed = clean_superseded(store, days, settings.keep_superseded)
-            context.log.info(f"{removed:,} superseded files removed")
+            if removed:
+                PROGRESS.info(f"{removed:,} superseded objects removed")
         except StoreUnavailableError as error:
             context.log.warning(f"superseded files were left where they are: {error}")
         if publishing.failed:

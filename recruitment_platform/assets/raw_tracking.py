@@ -65,7 +65,9 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
                     told = metadata.snapshot_metadata(objects(), snapshot)
-                    PROGRESS.info(f"raw_tracking {day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events")
+                    PROGRESS.info(
+                        f"raw_tracking {day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events"
+                    )
                 else:
                     told = metadata.error_metadata(str(snapshot))
                     context.log.warning(str(snapshot))

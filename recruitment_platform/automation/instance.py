@@ -14,6 +14,7 @@ from uuid import uuid4
 import dagster as dg
 import sqlalchemy.exc
 
+from recruitment_platform.assets.catalog import POOLS
 from recruitment_platform.errors import StoreUnavailableError
 from recruitment_platform.settings import Settings
 
@@ -24,7 +25,28 @@ _OPEN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.Dagst
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
-    """Makes the folder with `dagster.yaml`, unless it has one; returns it. StoreUnavailableError where it cannot."""
+    """Prepares the home's instance for Dagster's own programs as `open_instance` does; returns its folder."""
+    with open_instance(settings):
+        return settings.dagster_home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The home's instance, made where it is absent, with `dagster.yaml` unless it has one.
+
+    Runs whose process is gone are failed first: they would hold up those that wait for them. StoreUnavailableError
+    where its storage cannot be read or written, at the beginning or later.
+    """
+    home = _configured_home(settings)
+    with _reported(home), dg.DagsterInstance.from_config(str(home)) as instance:
+        # The daemon does this itself for pools it meets, but starts all runs that it meets together with them.
+        for pool in POOLS:
+            instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
+        _fail_abandoned_runs(instance, home)
+        yield instance
+
+
+def _configured_home(settings: Settings) -> Path:
     home = settings.dagster_home
     config = home / "dagster.yaml"
     with _reported(home):
@@ -37,22 +59,10 @@ def prepare_dagster_home(settings: Settings) -> Path:
 
 
 @contextmanager
-def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The home's instance, once runs whose process is gone were failed: they would hold up those that wait for them.
-
-    StoreUnavailableError where its storage cannot be read or written, at the beginning or later.
-    """
-    home = prepare_dagster_home(settings)
-    with _reported(home), dg.DagsterInstance.from_config(str(home)) as instance:
-        _fail_abandoned_runs(instance, home)
-        yield instance
-
-
-@contextmanager
 def process_tag(settings: Settings) -> Iterator[dict[str, str]]:
     """The tag for runs of this process, which by it can be told from runs whose process is gone."""
     name = uuid4().hex
-    path = _processes(prepare_dagster_home(settings)) / name
+    path = _processes(_configured_home(settings)) / name
     with _reported(settings.dagster_home), path.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:
