@@ -71,6 +71,7 @@ def dim_jobs_asset(settings: Settings) -> dg.AssetsDefinition:
         deps=[operational_key(name) for name in OPERATIONAL_TABLES],
         description=DESCRIPTION,
         metadata=metadata.definition_metadata(
+            DIM_JOBS,
             contract.DIM_JOBS,
             metadata.dim_jobs_lineage(found),
             {physical: operational_key(name) for physical, name in tables.items()},

@@ -40,6 +40,7 @@ def job_hourly_events_asset(settings: Settings) -> dg.AssetsDefinition:
         deps=[RAW_TRACKING, DIM_JOBS],
         description=DESCRIPTION,
         metadata=metadata.definition_metadata(
+            JOB_HOURLY_EVENTS,
             HOURLY_FACTS,
             metadata.facts_lineage(),
             {"raw_tracking": RAW_TRACKING, "dim_jobs": DIM_JOBS},

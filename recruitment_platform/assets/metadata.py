@@ -4,7 +4,7 @@ What belongs here: from contracts and manifests to Dagster's metadata. What does
 with a day (the assets' files). https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -30,28 +30,32 @@ Metadata = dict[str, Any]
 
 ROWS_OF_PREVIEW = 5
 
+NO_SOURCES: Mapping[str, Sequence[dg.TableColumnDep]] = {}
+
 
 def definition_metadata(
-    table: Table, lineage: ColumnLineage, assets: Mapping[str, dg.AssetKey], **more: Any
+    asset: dg.AssetKey, table: Table, lineage: ColumnLineage, assets: Mapping[str, dg.AssetKey]
 ) -> Metadata:
-    """The table's name, columns and their lineage; `assets` gives the asset behind each table that lineage names."""
+    """The asset's table, its columns and their lineage; `assets` gives the asset behind each table in the lineage."""
+    sources = {
+        column: [dg.TableColumnDep(assets[source], name) for source, name in found]
+        for column, found in lineage.items()
+        if found
+    }
     return {
-        "dagster/table_name": table.name,
-        "dagster/column_schema": column_schema(table),
-        "dagster/column_lineage": dg.TableColumnLineage(
-            {
-                column: [dg.TableColumnDep(assets[source], name) for source, name in sources]
-                for column, sources in lineage.items()
-                if sources
-            }
-        ),
-        **more,
+        "dagster/table_name": asset.to_user_string(),
+        "dagster/column_schema": column_schema(table, sources),
+        "dagster/column_lineage": dg.TableColumnLineage(sources),
     }
 
 
-def column_schema(table: Table) -> dg.TableSchema:
-    """The contract's columns, with types, documentation and what is never null."""
-    return dg.TableSchema(columns=[_column(column, column.name in table.key) for column in table.columns])
+def column_schema(table: Table, sources: Mapping[str, Sequence[dg.TableColumnDep]] = NO_SOURCES) -> dg.TableSchema:
+    """The contract's columns, with types, what is never null, and documentation that ends with where values come from.
+
+    Dagster's own view of `dagster/column_lineage` is no part of its open-source page: there the sources are seen here.
+    """
+    columns = [_column(column, column.name in table.key, sources.get(column.name, ())) for column in table.columns]
+    return dg.TableSchema(columns=columns)
 
 
 def same_columns(table: Table, source: str) -> ColumnLineage:
@@ -103,36 +107,26 @@ def dimensions_metadata(store: ObjectStore, refreshed: RefreshedDimensions) -> M
 
 
 def facts_metadata(facts: FactsManifest, currency: str) -> Metadata:
-    """A day's hourly facts: what they add up to and what they were computed from."""
-    return {
-        "dagster/partition_row_count": facts.rows,
-        "clicks": facts.clicks,
-        "conversion": facts.conversion,
-        "qualified_application": facts.qualified,
-        "disqualified_application": facts.disqualified,
-        "spend": spend(facts.spend_micros, currency),
-        "spend_micros": facts.spend_micros,
-        "snapshot": facts.snapshot,
-        "dim_jobs_version": facts.dim_version,
-        "engine": facts.engine,
-        "digest": facts.digest,
-    }
+    """A day's hourly facts: what they add up to, then what they were computed from."""
+    return _figures(facts, currency) | _origin(facts)
 
 
-def staged_metadata(store: ObjectStore, facts: FactsManifest, currency: str) -> Metadata:
-    """A day's published manifest: its facts and its files."""
-    return facts_metadata(facts, currency) | {
-        "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
-        "manifest_number": facts.number,
+def staged_metadata(store: ObjectStore, facts: FactsManifest, currency: str, plot: str) -> Metadata:
+    """A day's published manifest: its facts and its files; `plot` is Markdown."""
+    published = {
         "files": dg.MetadataValue.md("\n".join(f"- `{entry.key}`, {entry.rows:,} rows" for entry in facts.files)),
         "bytes": sum(entry.size for entry in facts.files),
+        "manifest_number": facts.number,
+        "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
         "watermark": facts.watermark,
     }
+    return _pictured(plot) | _figures(facts, currency) | published | _origin(facts)
 
 
-def loaded_metadata(facts: FactsManifest, currency: str, rows: pa.Table) -> Metadata:
+def loaded_metadata(facts: FactsManifest, currency: str, plot: str, rows: pa.Table) -> Metadata:
     """A day of the fact table; `rows` are its facts, of which the preview shows those with the most clicks."""
-    return facts_metadata(facts, currency) | {"manifest_number": facts.number, "preview": _preview(rows)}
+    loaded = {"preview": _preview(rows), "manifest_number": facts.number}
+    return _pictured(plot) | _figures(facts, currency) | loaded | _origin(facts)
 
 
 def fact_rows(store: ObjectStore, facts: FactsManifest) -> pa.Table:
@@ -168,13 +162,39 @@ def dim_jobs_lineage(found: ColumnLineage) -> ColumnLineage:
     return {name: found.get(name, ()) for name in DIM_JOBS.column_names}
 
 
-def _column(column: Column, key: bool) -> dg.TableColumn:
+def _column(column: Column, key: bool, sources: Sequence[dg.TableColumnDep]) -> dg.TableColumn:
+    names = ", ".join(f"`{source.asset_key.to_user_string()}.{source.column_name}`" for source in sources)
     return dg.TableColumn(
         name=column.name,
         type=str(column.type),
-        description=column.doc,
+        description=f"{column.doc} From {names}." if names else column.doc,
         constraints=dg.TableColumnConstraints(nullable=column.nullable, other=["part of the key"] if key else []),
     )
+
+
+def _pictured(plot: str) -> Metadata:
+    return {"plot": dg.MetadataValue.md(plot)}
+
+
+def _figures(facts: FactsManifest, currency: str) -> Metadata:
+    return {
+        "dagster/partition_row_count": facts.rows,
+        "clicks": facts.clicks,
+        "spend": spend(facts.spend_micros, currency),
+        "conversion": facts.conversion,
+        "qualified_application": facts.qualified,
+        "disqualified_application": facts.disqualified,
+    }
+
+
+def _origin(facts: FactsManifest) -> Metadata:
+    return {
+        "engine": facts.engine,
+        "snapshot": facts.snapshot,
+        "dim_jobs_version": facts.dim_version,
+        "spend_micros": facts.spend_micros,
+        "digest": facts.digest,
+    }
 
 
 def _manifest(store: ObjectStore, prefix: str, number: int) -> dg.PathMetadataValue:

@@ -131,6 +131,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         skippable=True,
         description=STAGED_DESCRIPTION,
         metadata=metadata.definition_metadata(
+            STAGED,
             HOURLY_FACTS,
             metadata.same_columns(HOURLY_FACTS, "job_hourly_events"),
             {"job_hourly_events": JOB_HOURLY_EVENTS},
@@ -147,6 +148,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         skippable=True,
         description=FACTS_DESCRIPTION,
         metadata=metadata.definition_metadata(
+            FACTS,
             HOURLY_FACTS,
             metadata.same_columns(HOURLY_FACTS, "s3_staged_events"),
             {"s3_staged_events": STAGED},
@@ -216,14 +218,14 @@ def _teller(
     def tell(asset: dg.AssetKey, facts: FactsManifest) -> None:
         _, rows, plot = pictured(facts)
         if asset == STAGED:
-            told = metadata.staged_metadata(store, facts, currency)
+            told = metadata.staged_metadata(store, facts, currency, plot)
         else:
-            told = metadata.loaded_metadata(facts, currency, rows)
+            told = metadata.loaded_metadata(facts, currency, plot, rows)
         context.log_event(
             dg.AssetMaterialization(
                 asset,
                 partition=str(facts.day),
-                metadata=told | {"plot": dg.MetadataValue.md(plot)},
+                metadata=told,
                 tags={DATA_VERSION_TAG: facts.digest},
             )
         )

@@ -39,7 +39,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         RAW_TRACKING,
         deps=[TRACKING],
         description=DESCRIPTION,
-        metadata=metadata.definition_metadata(contract.RAW_TRACKING, _lineage(), {"events": TRACKING}),
+        metadata=metadata.definition_metadata(RAW_TRACKING, contract.RAW_TRACKING, _lineage(), {"events": TRACKING}),
         group_name=LAKE_GROUP,
         code_version=CODE_VERSION,
         owners=ENGINEERS,
