@@ -16,7 +16,8 @@ class RunFailedError(PlatformError):
     """A run failed, or days of it; the exit code is that of the error behind it."""
 
     def __init__(self, outcome: RunOutcome) -> None:
-        super().__init__(f"{outcome.message} (run {outcome.run_id})")
+        told = "" if outcome.run_id in outcome.message else f" (run {outcome.run_id})"
+        super().__init__(outcome.message + told)
         self.exit_code = outcome.exit_code
 
 
