@@ -50,7 +50,11 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="Age at which superseded snapshots and staged files are removed; those in force never are.",
     )
-    spark_memory: str = Field(default="2g", pattern="^[1-9][0-9]*[mg]$", description="Memory of Spark's driver.")
+    spark_memory: str = Field(
+        default="2g",
+        pattern="^([5-9][0-9]{2}m|[1-9][0-9]{3,}m|[1-9][0-9]*g)$",
+        description="Memory of Spark's driver, as `900m` or `2g`; at least `500m`.",
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -1,11 +1,17 @@
-"""The way to a SQL file of the package, so that no statement is written in Python.
+"""The way to a SQL file of the package, so that no statement is written in Python, and to a DuckDB that runs it.
 
-What belongs here: finding a file's text, and its version. What does not: running it.
+What belongs here: finding a file's text, and its version; how every DuckDB connection is set. What does not: what is
+run on it.
 """
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
 
 
 @cache
@@ -17,3 +23,15 @@ def load_sql(room: str, name: str) -> str:
 def sql_version(room: str, *names: str) -> str:
     """Twelve hexadecimal digits that change with any of the files' texts."""
     return hashlib.sha256("\0".join(load_sql(room, name) for name in names).encode()).hexdigest()[:12]
+
+
+def connect_duckdb(
+    database: str | Path = ":memory:", *, read_only: bool = False, config: Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection whose time zone is UTC and that keeps off stdout, where it would draw progress bars.
+
+    Both are set by statements: as `config`, DuckDB refuses them before its extensions are loaded.
+    """
+    connection = duckdb.connect(database, read_only=read_only, config=dict(config or {}))
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    return connection

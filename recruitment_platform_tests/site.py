@@ -5,7 +5,6 @@ shapes and volumes (`recruitment_platform.simulation`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

@@ -1,8 +1,8 @@
 """The data's contracts: every table's columns, types and documentation, each stated once.
 
 DDL, Arrow and Spark schemas, Dagster's column documentation and the README's tables all derive from the values here
-(`recruitment_platform.model.schemas`). What belongs here: names, types, nullability, keys, documentation. What does not:
-how a value is parsed (`door`), stored (`resources`) or computed (`transforms`).
+(`recruitment_platform.model.schemas`). What belongs here: names, types, nullability, keys, documentation. What does
+not: how a value is parsed (`door`), stored (`resources`) or computed (`transforms`).
 """
 
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Table:
 
     @property
     def column_names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
     def column(self, name: str) -> Column:
@@ -188,7 +189,7 @@ HOURLY_FACTS = Table(
 
 DIM_JOBS = Table(
     name="dim_jobs",
-    doc="Jobs as they were at each time: a slowly changing dimension of type 2, joined by job_id as of the event's time.",
+    doc="Jobs as they were at each time: a slowly changing dimension of type 2, joined as of the event's time.",
     key=("job_id", "valid_from"),
     columns=(
         Column("job_id", INT, "Job.", nullable=False),

@@ -9,17 +9,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import LAKE_TRACKING, TRACKING
 from recruitment_platform.model.schemas import arrow_schema
+from recruitment_platform.sql import connect_duckdb, load_sql
 
 DOOR_VERSION = "1"
 """To be raised by hand whenever a rule of `door.sql` changes: a lake keeps to the version that it was begun with."""
@@ -36,8 +35,6 @@ _FIRST_SECOND = -62135596800
 _LAST_SECOND = 253402300799
 _CLOCKS_MAY_DIFFER_BY = timedelta(days=1)
 _LENGTHS = {column.name: column.type.length for column in TRACKING.columns if column.type.kind == "text"}
-_MACROS = files("recruitment_platform.model").joinpath("door_macros.sql").read_text(encoding="utf-8")
-_QUERY = files("recruitment_platform.model").joinpath("door.sql").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,11 @@ def through(
     `now` (with a time zone) is what receive times are held against.
     """
     table = _as_duckdb_can_read(raw, _as_positions(positions, raw.num_rows))
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(_MACROS)
+    with connect_duckdb() as connection:
+        connection.execute(load_sql("model", "door_macros"))
         connection.register("raw", table)
         judged = connection.sql(
-            _QUERY,
+            load_sql("model", "door"),
             params={
                 "time_zone": rules.time_zone,
                 "first_day": rules.first_day,

@@ -47,7 +47,7 @@ unmarked_texts AS (
     SELECT
         * REPLACE (
             lower(unmarked(create_time)) AS create_time,
-            unmarked(bid) AS bid,
+            without_exponent(unmarked(bid)) AS bid,
             unmarked(campaign_id) AS campaign_id,
             unmarked(cd) AS cd,
             unmarked(ev) AS ev,
@@ -76,7 +76,10 @@ recognised AS (
             || ' ?(Z|UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?'
         ) AS ts_is_clock,
         regexp_full_match(ts, '[+-]?[0-9]+(\.[0-9]*)?') AS ts_is_epoch,
-        regexp_full_match(bid, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)') AS bid_is_number,
+        regexp_full_match(
+            bid,
+            '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+|([1-9](\.[0-9]{0,17})?|0(\.0{0,17})?)[eE][+-]?[0-9]{1,2})'
+        ) AS bid_is_number,
         as_int(campaign_id) AS campaign_id_int,
         as_int(cd) AS cd_int,
         as_int(ev) AS ev_int,
@@ -175,8 +178,9 @@ judged AS (
             WHEN job_id IS NOT NULL AND job_id_int IS NULL THEN 'job_id is not an integer'
             WHEN publisher_id IS NOT NULL AND publisher_id_int IS NULL THEN 'publisher_id is not an integer'
             WHEN NOT bid_is_number THEN 'bid is not a number'
-            WHEN starts_with(bid, '-') AND regexp_matches(bid, '[1-9]') THEN 'bid is negative'
-            WHEN regexp_matches(bid, '\.[0-9]{6}[0-9]*[1-9]') THEN 'bid has more than 6 decimals'
+            WHEN starts_with(bid, '-') AND regexp_matches(bid, '^[^eE]*[1-9]') THEN 'bid is negative'
+            WHEN regexp_matches(bid, '\.[0-9]{6}[0-9]*[1-9][0-9]*$|^[+-]?[1-9][^eE]*[eE]-')
+                THEN 'bid has more than 6 decimals'
             WHEN bid IS NOT NULL AND bid_number IS NULL THEN 'bid is too large'
             WHEN job_id IS NULL AND ed_job_id IS NOT NULL AND ed_job_id_int IS NULL
                 THEN 'jobId in ed is not an integer'

@@ -28,6 +28,20 @@ CREATE OR REPLACE TEMPORARY MACRO as_int(value) AS
         WHEN regexp_full_match(value, '[+-]?[0-9]+(?:\.0*)?') THEN TRY_CAST(value AS INTEGER)
     END;
 
+-- 1e-05, as JSON and doubles write small amounts, becomes 0.00001. Exact: of small amounts all 12 + 17 decimals are kept,
+-- of large ones 17; what is smaller or larger than that stays as it is.
+CREATE OR REPLACE TEMPORARY MACRO without_exponent(value) AS
+    CASE
+        WHEN regexp_full_match(value, '[+-]?(?:[1-9](?:\.[0-9]{0,17})?|0(?:\.0{0,17})?)[eE](?:\+?[0-9]{1,2}|-0?[0-9]|-1[0-2])')
+            THEN
+                coalesce(
+                    CAST(TRY_CAST(value AS DECIMAL(38, 29)) AS VARCHAR),
+                    CAST(TRY_CAST(value AS DECIMAL(38, 17)) AS VARCHAR),
+                    value
+                )
+        ELSE value
+    END;
+
 CREATE OR REPLACE TEMPORARY MACRO too_long(value, most) AS strlen(value) > most AND length(value) > most;
 
 CREATE OR REPLACE TEMPORARY MACRO cut(value, most) AS CASE WHEN strlen(value) > most THEN left(value, most) ELSE value END;

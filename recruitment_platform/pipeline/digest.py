@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from recruitment_platform.errors import ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import Column, Table
+from recruitment_platform.sql import connect_duckdb
 
 FACTS_LEFT_OUT = frozenset({"sources"})
 """Columns of the hourly facts that are not part of their digest: the same day read from another lake is the same."""
@@ -51,8 +52,7 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
     if files:
         with tempfile.TemporaryDirectory(prefix="recruitment-digest-") as spill:
             try:
-                with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": spill}) as connection:
-                    connection.execute("SET TimeZone = 'UTC'")
+                with connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": spill}) as connection:
                     relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
                     lines = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(line)
                     for batch in lines.to_arrow_reader(_BATCH_ROWS):

@@ -5,7 +5,7 @@ What belongs here: from snapshots in force to run-scoped Parquet and its counts.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,12 +13,13 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from recruitment_platform.errors import PlatformError, ReconciliationError
+from recruitment_platform.errors import InputError, PlatformError, ReconciliationError
 from recruitment_platform.model.contract import HOURLY_FACTS
 from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.digest import FACTS_LEFT_OUT, digest
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.manifests import (
+    DIM_MANIFESTS,
     DimManifest,
     FactsManifest,
     FileEntry,
@@ -73,19 +74,43 @@ def compute_facts(
             yield day, unreadable
     if not inputs:
         return
+    dim_jobs = _dim_jobs(store, dimensions)
     with tempfile.TemporaryDirectory(prefix="facts-") as folder:
-        out = Path(folder) / "out"
-        engine.run(
-            TRANSFORM,
-            {
-                "raw_tracking": [file for files in inputs.values() for file in files],
-                "dim_jobs": [store.local(dimensions.key)],
-            },
-            {"sources": lake_name},
-            out,
-        )
+        for day, out in _run(engine, inputs, dim_jobs, lake_name, Path(folder)):
+            if isinstance(out, Path):
+                yield day, _candidate(store, engine.name, snapshots[day], dimensions, out, run_id)
+            else:
+                day_errors.record(store, run_id, day, str(out))
+                yield day, out
+
+
+def _run(
+    engine: Engine, inputs: Mapping[date, Sequence[Path]], dim_jobs: Path, lake_name: str, scratch: Path
+) -> Iterator[tuple[date, Path | InputError]]:
+    """The folder of each day's files. Where some day's input cannot be computed, each day is run alone to find it."""
+    out = scratch / f"{min(inputs)}-{len(inputs)}"
+    files = [file for of_day in inputs.values() for file in of_day]
+    try:
+        engine.run(TRANSFORM, {"raw_tracking": files, "dim_jobs": [dim_jobs]}, {"sources": lake_name}, out)
+    except InputError as error:
+        if len(inputs) == 1:
+            yield min(inputs), InputError(f"job_hourly_events {min(inputs)}: {error}")
+            return
         for day in inputs:
-            yield day, _candidate(store, engine.name, snapshots[day], dimensions, out / f"dt={day}", run_id)
+            yield from _run(engine, {day: inputs[day]}, dim_jobs, lake_name, scratch)
+        return
+    for day in inputs:
+        yield day, out / f"dt={day}"
+
+
+def _dim_jobs(store: ObjectStore, dimensions: DimManifest) -> Path:
+    try:
+        return store.local(dimensions.key)
+    except FileNotFoundError as error:
+        raise ReconciliationError(
+            f"job_hourly_events: the file {dimensions.key} of dim_jobs is gone; remove its manifest "
+            f"{DIM_MANIFESTS}{dimensions.number:06}.json and materialize dim_jobs again"
+        ) from error
 
 
 def _snapshot(store: ObjectStore, day: date) -> SnapshotManifest:

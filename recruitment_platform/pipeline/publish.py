@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import ReconciliationError, SupersededError
+from recruitment_platform.model.conformity import differences
 from recruitment_platform.model.contract import HOURLY_FACTS
-from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.digest import FACTS_LEFT_OUT, digest
 from recruitment_platform.pipeline.dimensions import current_dimensions
@@ -167,27 +166,11 @@ def verify(store: ObjectStore, facts: FactsManifest, snapshot: SnapshotManifest)
 
 
 def _wrong_types(files: Iterable[Path]) -> str:
-    wanted = [(field.name, _plain(field.type)) for field in arrow_schema(HOURLY_FACTS)]
     for file in files:
-        found = [(field.name, _plain(field.type)) for field in pq.read_schema(file)]
-        if found != wanted:
-            differing = [f"{name} {kind}" for name, kind in found if (name, kind) not in wanted]
-            missing = [f"{name} {kind}" for name, kind in wanted if (name, kind) not in found]
-            order = "the order differs" if not differing and not missing else ""
-            problems = (
-                f"has {', '.join(differing)}" if differing else "",
-                f"lacks {', '.join(missing)}" if missing else "",
-                order,
-            )
-            return f"{file.name} {'; '.join(problem for problem in problems if problem)}"
+        problems = differences(pq.read_schema(file), HOURLY_FACTS)
+        if problems:
+            return f"{file.name}: {', '.join(problems)}"
     return ""
-
-
-def _plain(data_type: pa.DataType) -> str:
-    """Types that differ only in Parquet's encoding are the same: timestamps with or without zone, large strings."""
-    if pa.types.is_timestamp(data_type):
-        return "timestamp"
-    return "string" if pa.types.is_large_string(data_type) else str(data_type)
 
 
 def _snapshot_of(store: ObjectStore, facts: FactsManifest) -> SnapshotManifest:

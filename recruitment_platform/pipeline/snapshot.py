@@ -29,7 +29,7 @@ from recruitment_platform.pipeline.manifests import (
 )
 from recruitment_platform.pipeline.totals import kind_totals
 from recruitment_platform.resources.protocols import EventLake, LakeScan, ObjectStore
-from recruitment_platform.sql import load_sql, sql_version
+from recruitment_platform.sql import connect_duckdb, load_sql, sql_version
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,8 @@ def _connection(lake: EventLake, first: date, last: date) -> Iterator[duckdb.Duc
     """A DuckDB connection with the table `ids_on_two_days` of the range; it spills into a folder of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="snapshot-") as scratch,
-        duckdb.connect(config={"temp_directory": scratch}) as connection,
+        connect_duckdb(config={"temp_directory": scratch}) as connection,
     ):
-        # Not in `config`: the extension that knows time zones is not loaded yet then.
-        connection.execute("SET TimeZone = 'UTC'")
         connection.register("lake_ids", lake.ids_on_two_days(first, last))
         connection.execute(load_sql("pipeline", "ids_on_two_days"))
         connection.unregister("lake_ids")

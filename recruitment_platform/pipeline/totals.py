@@ -9,9 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from recruitment_platform.sql import load_sql
+from recruitment_platform.sql import connect_duckdb, load_sql
 
 KINDS = ("click", "conversion", "qualified", "unqualified", "not_countable")
 
@@ -62,7 +60,7 @@ def uncovered_jobs(files: Sequence[Path], dim_jobs: Path) -> list[int]:
 
 
 def _rows(statement: str, files: Sequence[Path], parameters: Mapping[str, date | str]) -> list[dict[str, Any]]:
-    with duckdb.connect() as connection:
+    with connect_duckdb() as connection:
         result = connection.sql(
             load_sql("pipeline", statement), params={"files": [str(file) for file in files], **parameters}
         )

@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from time import time
 from uuid import uuid4
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +35,7 @@ from recruitment_platform.resources.lake_catalog import (
     sync_folder,
 )
 from recruitment_platform.resources.protocols import DayState, LakeScan, RejectedRow, SourceState
-from recruitment_platform.sql import load_sql
+from recruitment_platform.sql import connect_duckdb, load_sql
 
 TRACKING = "tracking"
 REPLAYED = "replayed:"
@@ -191,7 +190,7 @@ class ParquetLake:
             return IDS_SCHEMA.empty_table()
         with (
             TemporaryDirectory(prefix="lake-") as scratch,
-            duckdb.connect(config={"temp_directory": scratch}) as engine,
+            connect_duckdb(config={"temp_directory": scratch}) as engine,
         ):
             statement = load_sql("resources/sql", "lake_ids_on_two_days")
             found = engine.sql(statement, params={"files": paths, "first": first, "last": last})

@@ -36,7 +36,7 @@ from recruitment_platform.model.contract import (
 )
 from recruitment_platform.model.schemas import arrow_schema, duckdb_ddl
 from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore
-from recruitment_platform.sql import load_sql
+from recruitment_platform.sql import connect_duckdb, load_sql
 
 _TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSION)
 _DIMENSIONS = {table.name: table for table in (DIM_JOBS, DIM_PUBLISHERS)}
@@ -214,7 +214,6 @@ class DuckDBWarehouse:
         try:
             connection = self._connect(deadline, read_only, _CLOSED | config)
             try:
-                connection.execute("SET TimeZone = 'UTC'")
                 yield connection
             finally:
                 connection.close()
@@ -225,7 +224,7 @@ class DuckDBWarehouse:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return duckdb.connect(self.path, read_only=read_only, config=config)
+                return connect_duckdb(self.path, read_only=read_only, config=config)
             except duckdb.Error as error:
                 holder = _holder(error)
                 if holder is None:
@@ -243,7 +242,7 @@ class DuckDBWarehouse:
         draft = self.path.with_name(f".{self.path.name}-{uuid4().hex}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with duckdb.connect(draft, config=_CLOSED) as connection:
+            with connect_duckdb(draft, config=_CLOSED) as connection:
                 for table in _TABLES:
                     connection.execute(duckdb_ddl(table))
                 connection.execute(load_sql("resources/sql", "job_performance"))

@@ -24,7 +24,7 @@ import sqlglot
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
 from recruitment_platform.model.schemas import arrow_schema, spark_schema
-from recruitment_platform.sql import load_sql
+from recruitment_platform.sql import connect_duckdb, load_sql
 from recruitment_platform.transforms.java import prepare_java
 
 if TYPE_CHECKING:
@@ -94,9 +94,8 @@ class DuckDBEngine:
         with (
             _failures_of_duckdb(known),
             TemporaryDirectory(prefix=".spill-", dir=out) as spill,
-            duckdb.connect(config={"temp_directory": spill}) as connection,
+            connect_duckdb(config={"temp_directory": spill}) as connection,
         ):
-            connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
             for table in known.inputs:
                 if paths := inputs[table.name]:
                     # Left as they are: DuckDB takes an existing file's name as it is, wildcards in it or not.

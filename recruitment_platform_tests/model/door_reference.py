@@ -126,12 +126,16 @@ def read_bid(value: Text) -> Decimal | None:
     said = unmarked(value)
     if said is None:
         return None
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", said):
+    plain = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"
+    scientific = r"[+-]?([1-9](\.[0-9]{0,17})?|0(\.0{0,17})?)[eE][+-]?[0-9]{1,2}"
+    if not re.fullmatch(f"{plain}|{scientific}", said):
         raise RejectedError("bid is not a number")
     number = Decimal(said)
     if number < 0:
         raise RejectedError("bid is negative")
-    if len(said.partition(".")[2].rstrip("0")) > 6:
+    _, digits, exponent = number.as_tuple()
+    significant = "".join(map(str, digits)).rstrip("0")
+    if significant and int(exponent) + len(digits) - len(significant) < -6:
         raise RejectedError("bid has more than 6 decimals")
     if number >= 10**12:
         raise RejectedError("bid is too large")

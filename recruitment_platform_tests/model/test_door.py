@@ -79,7 +79,7 @@ def accepted(row: Mapping[str, str | None], rules: DoorRules = RULES) -> dict[st
         ({"job_id": "2147483648"}, "job_id is not an integer"),
         ({"publisher_id": "1e3"}, "publisher_id is not an integer"),
         ({"bid": "$1"}, "bid is not a number"),
-        ({"bid": "1e-7"}, "bid is not a number"),
+        ({"bid": "1e-7"}, "bid has more than 6 decimals"),
         ({"bid": "-0.5"}, "bid is negative"),
         ({"bid": "0.0000001"}, "bid has more than 6 decimals"),
         ({"bid": "1000000000000"}, "bid is too large"),

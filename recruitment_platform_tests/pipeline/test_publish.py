@@ -263,6 +263,20 @@ def test_a_snapshot_file_that_is_gone_names_the_day_and_spares_the_others(busy: 
     assert isinstance(outcome[NEXT], FactsManifest)
 
 
+def test_a_snapshot_that_no_engine_can_read_names_the_day_and_spares_the_others(busy: Site) -> None:
+    compute(busy, [DAY, NEXT], "first")
+    snapshot = current_snapshot(busy.objects, DAY)
+    assert isinstance(snapshot, SnapshotManifest)
+    busy.objects.local(snapshot.files[0].key).write_bytes(b"not Parquet")
+    outcome = dict(
+        compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second")
+    )
+    assert str(DAY) in str(outcome[DAY])
+    assert isinstance(outcome[NEXT], FactsManifest)
+    with pytest.raises(ReconciliationError, match=str(DAY)):
+        stage_day(busy.objects, DAY, "second")
+
+
 def test_scratch_files_are_gone_afterwards(busy: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
