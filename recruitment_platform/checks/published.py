@@ -19,6 +19,9 @@ from recruitment_platform.pipeline.publish import STAGING_CHECKS, TABLE_CHECKS
 WARNINGS = frozenset({"dims_cover_jobs"})
 """Checks whose failure is told, and stops nothing."""
 
+TOLD_AT_MOST = 3
+"""Bad days in a result's description: of a year it would be a page. All of them are in its metadata."""
+
 
 @dataclass
 class CheckedDays:
@@ -71,4 +74,6 @@ def check_specs() -> list[dg.AssetCheckSpec]:
 def _told(found: Mapping[date, str], days: int) -> str:
     if not days:
         return "no day could be checked"
-    return "; ".join(f"{day}: {problem}" for day, problem in sorted(found.items()))
+    told = [f"{day}: {problem}" for day, problem in sorted(found.items())]
+    more = len(told) - TOLD_AT_MOST
+    return "; ".join(told[:TOLD_AT_MOST]) + (f"; {more:,} more days in bad_days" if more > 0 else "")

@@ -28,6 +28,18 @@ def test_a_check_fails_by_one_bad_day_and_names_it() -> None:
     assert all(result.passed for name, result in results.items() if name != "unique_keys")
 
 
+def test_of_many_bad_days_the_first_are_told_and_all_are_in_the_metadata() -> None:
+    checked = staging_checks()
+    for number in range(1, 6):
+        checked.add(date(2025, 6, number), {"no_nulls": "1 row has a null"})
+    bad = by_name(list(checked.results()))["no_nulls"]
+    assert bad.description == (
+        "2025-06-01: 1 row has a null; 2025-06-02: 1 row has a null; 2025-06-03: 1 row has a null; "
+        "2 more days in bad_days"
+    )
+    assert len(bad.metadata["bad_days"].value) == 5
+
+
 def test_only_unknown_jobs_are_a_warning() -> None:
     severities = {result.check_name: result.severity for result in table_checks().results()}
     assert severities == {
