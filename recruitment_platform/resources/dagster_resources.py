@@ -93,7 +93,7 @@ class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg
 
 
 class SparkEngineResource(LazyPySparkResource):
-    """Spark: started by the first transform of a run, stopped, its Java process too, at the run's end."""
+    """Spark: started by the first transform of a run, stopped at the run's end; Java ends with the run's process."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Engine]]:
