@@ -63,11 +63,11 @@ def _write_table(settings: Settings, stores: Stores, days: Sequence[date], truth
         accepted[state.event_date] += state.rows
     totals = stores.warehouse.totals(days)
     rows = []
-    for day in days:
+    for day, spend in zip(days, output.money([totals[day].spend_micros for day in days]), strict=True):
         facts = totals[day]
         counts = (accepted[day], facts.clicks, facts.conversion, facts.qualified)
-        spend = f"{output.money(facts.spend_micros)} {settings.currency}"
-        rows.append((day.isoformat(), *(f"{count:,}" for count in counts), spend, truths.get(day, "not known")))
+        told = (f"{spend} {settings.currency}", truths.get(day, "not known"))
+        rows.append((day.isoformat(), *(f"{count:,}" for count in counts), *told))
     output.write_aligned(COLUMNS, rows, RIGHT, output.stdout())
 
 

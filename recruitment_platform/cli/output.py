@@ -32,10 +32,11 @@ def stdout() -> TextIO:
     return sys.stdout
 
 
-def money(micros: int) -> str:
-    """Exact, with at least two decimals."""
-    whole, _, decimals = f"{Decimal(micros).scaleb(-6):,.6f}".partition(".")
-    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+def money(micros: Sequence[int]) -> list[str]:
+    """Exact, all with as many decimals as the one that has the most, at least two."""
+    parts = [f"{Decimal(amount).scaleb(-6):,.6f}".split(".") for amount in micros]
+    decimals = max((len(fraction.rstrip("0")) for _, fraction in parts), default=0)
+    return [f"{whole}.{fraction[: max(2, decimals)]}" for whole, fraction in parts]
 
 
 def write(table: pa.Table, style: Format, out: TextIO) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from recruitment_platform.cli.days import day_range
-from recruitment_platform.cli.progress import note, progress
+from recruitment_platform.cli.progress import note
 from recruitment_platform.cli.stores import new_or_existing_stores
 from recruitment_platform.errors import InputError
 from recruitment_platform.resources.stores import Stores
@@ -75,14 +75,12 @@ def simulate(
         ),
         faults=_faults(faults) if faults is not None else former.faults if former else ALL_FAULTS,
     )
-    with progress("simulate", "days", (last - first).days + 1) as advance:
 
-        def report(day: SimulatedDay) -> None:
-            known = ", all known already" if day.known else ""
-            note(f"{day.day}: {day.accepted:,} events accepted, {day.rejected:,} rejected{known}")
-            advance(1)
+    def report(day: SimulatedDay) -> None:
+        known = ", all known already" if day.known else ""
+        note(f"simulated {day.day}: {day.accepted:,} events accepted, {day.rejected:,} rejected{known}")
 
-        return run_simulation(settings, stores.lake, stores.relational, simulation, first, last, report)
+    return run_simulation(settings, stores.lake, stores.relational, simulation, first, last, report)
 
 
 def _faults(text: str) -> frozenset[str]:

@@ -63,7 +63,9 @@ def command(first: date | None, last: date | None) -> None:
 
 
 def _write_days(statuses: Sequence[DayStatus], truths: Mapping[date, str] | None, out: TextIO) -> None:
-    rows = [row for line in _lines(statuses) for row in [_row(line, truths or {})]]
+    lines = list(_lines(statuses))
+    spend = iter(output.money([days[0].spend_micros for days in lines if days[0].spend_micros is not None]))
+    rows = [_row(days, "" if days[0].spend_micros is None else next(spend), truths or {}) for days in lines]
     # Columns that have nothing to tell are left out.
     kept = [number for number, name in enumerate(COLUMNS) if number < 7 or any(row[number] for row in rows)]
     output.write_aligned(
@@ -84,11 +86,10 @@ def _lines(statuses: Sequence[DayStatus]) -> Iterator[list[DayStatus]]:
             yield from ([day] for day in days)
 
 
-def _row(days: Sequence[DayStatus], truths: Mapping[date, str]) -> list[str]:
+def _row(days: Sequence[DayStatus], spend: str, truths: Mapping[date, str]) -> list[str]:
     status = days[0]
     name = status.day.isoformat() if len(days) == 1 else f"{status.day} … {days[-1].day}: {len(days):,} days"
     counts = (status.accepted, status.distinct, status.rows, status.clicks)
-    spend = "" if status.spend_micros is None else output.money(status.spend_micros)
     found = {truths.get(day.day, "") for day in days}
     truth = "; ".join(sorted(found - {""}))
     return [
