@@ -256,9 +256,7 @@ def test_a_snapshot_file_that_is_gone_names_the_day_and_spares_the_others(busy: 
     snapshot = current_snapshot(busy.objects, DAY)
     assert isinstance(snapshot, SnapshotManifest)
     busy.objects.delete([snapshot.files[0].key])
-    outcome = dict(
-        compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second")
-    )
+    outcome = dict(compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second"))
     assert str(DAY) in str(outcome[DAY])
     assert isinstance(outcome[NEXT], FactsManifest)
 
@@ -268,9 +266,7 @@ def test_a_snapshot_that_no_engine_can_read_names_the_day_and_spares_the_others(
     snapshot = current_snapshot(busy.objects, DAY)
     assert isinstance(snapshot, SnapshotManifest)
     busy.objects.local(snapshot.files[0].key).write_bytes(b"not Parquet")
-    outcome = dict(
-        compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second")
-    )
+    outcome = dict(compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second"))
     assert str(DAY) in str(outcome[DAY])
     assert isinstance(outcome[NEXT], FactsManifest)
     with pytest.raises(ReconciliationError, match=str(DAY)):
