@@ -4,9 +4,12 @@ What belongs here: calling it and what came of that. What does not: what must co
 """
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,30 @@ def call(home: Path | str, *arguments: str, before: Callable[[], None] | None = 
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def free_port() -> int:
+    """A port of this machine that nothing serves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def ui(home: Path, port: int, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command `ui`, once it says that the page is up; SIGTERM ends it."""
+    command = [*MODULE, "ui", "--port", str(port)]
+    with log.open("wb") as err, subprocess.Popen(command, env=environment(home, settings), stderr=err) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while f"http://127.0.0.1:{port}" not in log.read_text() or "Ctrl-C" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield process
+        finally:
+            process.terminate()
 
 
 def assert_clear(outcome: Outcome, code: int, *words: str) -> None:

@@ -3,36 +3,12 @@
 import json
 import signal
 import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
-from recruitment_platform_tests.cli.command_line import MODULE, assert_clear, call, environment
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def ui(home: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [*MODULE, "ui", "--port", str(port)]
-    with log.open("wb") as err, subprocess.Popen(command, env=environment(home, {}), stderr=err) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while f"http://127.0.0.1:{port}" not in log.read_text() or "Ctrl-C" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield process
-        finally:
-            process.terminate()
+from recruitment_platform_tests.cli.command_line import assert_clear, call, free_port, ui
 
 
 def processes_of(home: Path) -> list[str]:
@@ -45,14 +21,26 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
+def ask(port: int, question: str) -> Any:
+    """The data of the page's answer."""
+    body = json.dumps({"query": question}).encode()
+    asked = Request(f"http://127.0.0.1:{port}/graphql", body, {"content-type": "application/json"})
+    with urlopen(asked, timeout=60) as answer:
+        return json.load(answer)["data"]
+
+
 def test_ui_serves_the_assets_refuses_a_taken_port_and_ends_whole(home: Path, tmp_path: Path) -> None:
     port = free_port()
     with ui(home, port, tmp_path / "log") as process:
-        question = json.dumps({"query": "{ assetNodes { assetKey { path } } }"}).encode()
-        asked = Request(f"http://127.0.0.1:{port}/graphql", question, {"content-type": "application/json"})
-        with urlopen(asked, timeout=60) as answer:
-            names = {node["assetKey"]["path"][-1] for node in json.load(answer)["data"]["assetNodes"]}
+        names = {
+            node["assetKey"]["path"][-1] for node in ask(port, "{ assetNodes { assetKey { path } } }")["assetNodes"]
+        }
         assert {"raw_tracking", "dim_jobs", "job_hourly_events", "s3_staged_events", "redshift_fact_events"} <= names
+        # What was launched or switched before is known by the location's name: each start must give it the same.
+        locations = ask(
+            port, "{ locationStatusesOrError { ... on WorkspaceLocationStatusEntries { entries { name } } } }"
+        )
+        assert locations["locationStatusesOrError"]["entries"] == [{"name": "recruitment_platform"}]
         assert_clear(call(home, "ui", "--port", str(port)), 2, str(port), "--port")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

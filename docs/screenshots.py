@@ -1,0 +1,208 @@
+"""Takes the README's pictures of Dagster's page, from a home that holds the demo's week.
+
+What belongs here: what is opened, and how it is brought into view. What does not: starting the browser
+(`recruitment_platform_tests.browser`). How to remake the pictures:
+
+    recruitment-platform demo --events-per-day 20000
+    recruitment-platform ui
+    python -m docs.screenshots http://127.0.0.1:3000
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import requests
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from recruitment_platform_tests.browser import HEIGHT, NAMES, WIDTH, chromium, executable, opened
+
+IMAGES = Path(__file__).parent / "images"
+FACTS = "redshift_fact_events"
+LOOKS = 40
+PAUSE_MS = 400
+
+MATERIALIZED = """
+query {
+  assetNodeOrError(assetKey: {path: ["redshift_fact_events"]}) {
+    ... on AssetNode { assetMaterializations(limit: 1000) { partition } }
+  }
+}
+"""
+NEWEST_RUN = """
+query {
+  runsOrError(filter: {pipelineName: "daily_facts", statuses: [SUCCESS]}, limit: 1) {
+    ... on Runs { results { runId } }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the pictures are taken of: the page's address, the first and last day in the fact table, a run."""
+
+    address: str
+    first: str
+    last: str
+    run_id: str
+
+    @property
+    def days(self) -> str:
+        """The range as the page's fields take it."""
+        return f"[{self.first}...{self.last}]"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: its file's name, the page's path, what brings it into view, and its height."""
+
+    name: str
+    path: Callable[[Shown], str]
+    show: Callable[[Page, Shown], None]
+    height: int = HEIGHT
+
+
+def lineage(page: Page, _: Shown) -> None:
+    """All groups expanded, the cards short enough for the whole graph to fit."""
+    page.get_by_text("Hide navigation").click()
+    _icon(page, "config").click()
+    dialog = page.get_by_role("dialog")
+    for facet in ("Sync status tags", "Latest event", "Status", "Automation", "Partitions"):
+        dialog.get_by_text(facet, exact=True).first.click()
+    dialog.get_by_role("button", name="Save").click()
+    page.locator('button:has([aria-label^="panel_show"])').last.click()  # the list of assets at the left
+    _settle(page)
+    _icon(page, "settings").last.click()
+    page.get_by_role("menuitem", name="Expand all groups").click()
+    page.get_by_text(FACTS, exact=True).first.wait_for()
+    _settle(page)
+    page.mouse.dblclick(WIDTH - 250, HEIGHT)  # fits the graph to the window
+
+
+def day(page: Page, shown: Shown) -> None:
+    """The last day's figures, the plot first."""
+    page.locator('img[alt="clicks and spend by hour"]').wait_for()
+
+
+def columns(page: Page, _: Shown) -> None:
+    """The description, and the columns with their documentation."""
+    page.get_by_text("Day of the event time").wait_for()
+
+
+def column_lineage(page: Page, _: Shown) -> None:
+    """The columns that are computed, each with those it comes from."""
+    page.locator("tr", has_text="dim_jobs.campaign_id").first.evaluate("row => row.scrollIntoView({block: 'start'})")
+
+
+def checks(page: Page, _: Shown) -> None:
+    """The checks by name, one of them opened."""
+    page.get_by_text("reconciles", exact=True).first.click()
+    page.get_by_text("days_checked").first.wait_for()
+
+
+def run(page: Page, _: Shown) -> None:
+    """The run's steps, and its events of materialized days."""
+    filtered = page.get_by_placeholder("Filter…")
+    filtered.fill("type:materialization")
+    filtered.press("Enter")
+    page.get_by_text("dagster/partition_row_count").last.wait_for()
+
+
+def backfill(page: Page, shown: Shown) -> None:
+    """The dialog that launches a backfill, the days filled in."""
+    page.get_by_role("button", name="Materialize…").click()
+    days = page.get_by_role("dialog").locator('input[type="text"]:visible').first
+    _settle(page)
+    days.fill(shown.days)
+    days.press("Enter")
+
+
+def schedules(page: Page, _: Shown) -> None:
+    """The schedules."""
+    page.get_by_text("daily_facts_schedule").wait_for()
+
+
+PICTURES = (
+    Picture("lineage", lambda _: "asset-groups", lineage, 980),
+    Picture(
+        "day", lambda shown: f"assets/{FACTS}?view=partitions&partition={shown.last}&default_range={shown.days}", day
+    ),
+    Picture("columns", lambda _: f"assets/{FACTS}", columns),
+    Picture("column_lineage", lambda _: "assets/job_hourly_events", column_lineage),
+    Picture("checks", lambda _: "assets/s3_staged_events?view=checks", checks, 700),
+    Picture("run", lambda shown: f"runs/{shown.run_id}", run),
+    Picture("backfill", lambda _: "locations/recruitment_platform/jobs/daily_facts/partitions", backfill),
+    Picture("schedules", lambda _: "automation", schedules, 320),
+)
+
+
+def main() -> None:
+    """Takes the pictures, each once nothing moves any more."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("address", help="of a running page, as http://127.0.0.1:3000")
+    parser.add_argument("--only", choices=[picture.name for picture in PICTURES], help="one picture")
+    asked = parser.parse_args()
+    path = executable()
+    if path is None:
+        sys.exit(f"No browser is installed; one of {', '.join(NAMES)} is needed. Debian: apt-get install chromium")
+    shown = _shown(asked.address.rstrip("/"))
+    IMAGES.mkdir(exist_ok=True)
+    with chromium(path) as browser:
+        for picture in PICTURES:
+            if asked.only in (None, picture.name):
+                size = _take(browser, picture, shown)
+                print(f"{picture.name}.png: {size / 1000:.0f} kB")
+
+
+def _shown(address: str) -> Shown:
+    found = _ask(address, MATERIALIZED)["assetMaterializations"]
+    days = sorted({materialization["partition"] for materialization in found})
+    runs = _ask(address, NEWEST_RUN)["results"]
+    if not days or not runs:
+        sys.exit(f"{address} shows no days of {FACTS}: run the demo first")
+    return Shown(address, days[0], days[-1], runs[0]["runId"])
+
+
+def _ask(address: str, query: str) -> Any:
+    answer = requests.post(f"{address}/graphql", json={"query": query}, timeout=60)
+    answer.raise_for_status()
+    return next(iter(answer.json()["data"].values()))
+
+
+def _take(browser: Browser, picture: Picture, shown: Shown) -> int:
+    with opened(browser, f"{shown.address}/{picture.path(shown)}") as page:
+        page.set_viewport_size({"width": WIDTH, "height": max(HEIGHT, picture.height)})
+        picture.show(page, shown)
+        png = _settle(page)
+    image = Image.open(BytesIO(png)).convert("RGB").crop((0, 0, WIDTH, picture.height))
+    file = IMAGES / f"{picture.name}.png"
+    # Not the default method: it has no room for the few coloured dots on a page of greys.
+    few = image.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
+    return file.stat().st_size
+
+
+def _settle(page: Page) -> bytes:
+    """The page as it looks once two looks in a row are the same, or at the last look: some pages have a clock."""
+    former = b""
+    for _ in range(LOOKS):
+        page.wait_for_timeout(PAUSE_MS)
+        png = page.screenshot(animations="disabled")
+        if png == former:
+            break
+        former = png
+    return png
+
+
+def _icon(page: Page, name: str) -> Any:
+    return page.locator(f'button:has([aria-label="{name}"])')
+
+
+if __name__ == "__main__":
+    main()
