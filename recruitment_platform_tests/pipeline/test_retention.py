@@ -1,5 +1,6 @@
 """What is superseded is removed once it is old enough; what is in force, or may still be needed, never is."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -52,13 +53,20 @@ def untouched(site: Site) -> Iterator[None]:
     assert keys(site, "") == before
 
 
-@pytest.fixture
-def thrice(site: Site) -> Site:
-    """A day that was published three times, each time from more events."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of `thrice`."""
+    site = Site(tmp_path_factory.mktemp("template"))
     site.employ()
     for run_id in ("one", "two", "three"):
         publish(site, run_id)
-    return site
+    return site.home
+
+
+@pytest.fixture
+def thrice(template: Path, tmp_path: Path) -> Site:
+    """A day that was published three times, each time from more events."""
+    return Site(Path(shutil.copytree(template, tmp_path / "home")))
 
 
 def test_only_what_is_in_force_stays_once_the_rest_is_old(thrice: Site) -> None:
@@ -124,9 +132,7 @@ def test_a_candidate_that_another_run_has_yet_to_publish_stays_with_its_snapshot
     assert stage_day(site.objects, DAY, "slow").facts.run_id == "fast"
 
 
-def test_files_that_no_manifest_names_are_removed_only_when_no_run_can_still_name_them(
-    thrice: Site, tmp_path: Path
-) -> None:
+def test_files_that_no_manifest_names_are_removed_only_when_no_run_can_still_name_them(thrice: Site) -> None:
     orphans = {f"raw_tracking/dt={DAY}/killed-1.parquet", f"job_hourly_events/run=killed/dt={DAY}/001-x.parquet"}
     for key in orphans:
         thrice.objects.put_if_absent(key, b"orphan")
