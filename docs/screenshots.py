@@ -6,6 +6,9 @@ What belongs here: what is opened, and how it is brought into view. What does no
     recruitment-platform demo --events-per-day 20000
     recruitment-platform ui
     python -m docs.screenshots http://127.0.0.1:3000
+
+`failed_day` is taken where a day has failed, else left as it is. To make one fail, change a number of the fact table
+by hand, by any client of DuckDB, and run the day again.
 """
 
 import argparse
@@ -30,7 +33,10 @@ PAUSE_MS = 400
 MATERIALIZED = """
 query {
   assetNodeOrError(assetKey: {path: ["redshift_fact_events"]}) {
-    ... on AssetNode { assetMaterializations(limit: 1000) { partition } }
+    ... on AssetNode {
+      assetMaterializations(limit: 1000) { partition }
+      assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey } } }
+    }
   }
 }
 """
@@ -45,12 +51,16 @@ query {
 
 @dataclass(frozen=True)
 class Shown:
-    """What the pictures are taken of: the page's address, the first and last day in the fact table, a run."""
+    """What the pictures are taken of: the page's address, the first and last day of the fact table, and a run.
+
+    `failed` is a day that failed, empty where none did.
+    """
 
     address: str
     first: str
     last: str
     run_id: str
+    failed: str
 
     @property
     def days(self) -> str:
@@ -88,6 +98,12 @@ def lineage(page: Page, _: Shown) -> None:
 def day(page: Page, shown: Shown) -> None:
     """The last day's figures, the plot first."""
     page.locator('img[alt="clicks and spend by hour"]').wait_for()
+
+
+def failed_day(page: Page, _: Shown) -> None:
+    """What a failed day says, its former facts below."""
+    page.get_by_text("failed, and did not materialize this asset").wait_for()
+    day(page, _)
 
 
 def columns(page: Page, _: Shown) -> None:
@@ -133,6 +149,12 @@ PICTURES = (
     Picture(
         "day", lambda shown: f"assets/{FACTS}?view=partitions&partition={shown.last}&default_range={shown.days}", day
     ),
+    Picture(
+        "failed_day",
+        lambda shown: f"assets/{FACTS}?view=partitions&partition={shown.failed}&default_range={shown.days}",
+        failed_day,
+        760,
+    ),
     Picture("columns", lambda _: f"assets/{FACTS}", columns),
     Picture("column_lineage", lambda _: "assets/job_hourly_events", column_lineage),
     Picture("checks", lambda _: "assets/s3_staged_events?view=checks", checks, 700),
@@ -155,18 +177,20 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with chromium(path) as browser:
         for picture in PICTURES:
-            if asked.only in (None, picture.name):
+            if asked.only in (None, picture.name) and (shown.failed or picture.show is not failed_day):
                 size = _take(browser, picture, shown)
                 print(f"{picture.name}.png: {size / 1000:.0f} kB")
 
 
 def _shown(address: str) -> Shown:
-    found = _ask(address, MATERIALIZED)["assetMaterializations"]
-    days = sorted({materialization["partition"] for materialization in found})
+    facts = _ask(address, MATERIALIZED)
+    days = sorted({materialization["partition"] for materialization in facts["assetMaterializations"]})
+    ranges = facts["assetPartitionStatuses"].get("ranges", [])
+    failed = next((found["startKey"] for found in ranges if found["status"] == "FAILED"), "")
     runs = _ask(address, NEWEST_RUN)["results"]
     if not days or not runs:
         sys.exit(f"{address} shows no days of {FACTS}: run the demo first")
-    return Shown(address, days[0], days[-1], runs[0]["runId"])
+    return Shown(address, days[0], days[-1], runs[0]["runId"], failed)
 
 
 def _ask(address: str, query: str) -> Any:
