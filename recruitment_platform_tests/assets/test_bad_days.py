@@ -79,6 +79,8 @@ def test_of_five_days_with_one_bad_four_are_published(tmp_path: Path, instance: 
     after = site.warehouse.ledger()
     assert {found for found in after if after[found].manifest == 2} == {day(n) for n in (0, 1, 3, 4)}
     assert after[day(2)] == before[day(2)]
+    told = materializations(instance, outcome.run_id)
+    assert {partition for asset, partition in told if asset in _PUBLISHED} == {str(day(n)) for n in (0, 1, 3, 4)}
     assert {found: totals.clicks for found, totals in site.warehouse.totals(before).items()} == {
         day(n): 3 if n == 2 else 4 for n in range(5)
     }

@@ -123,6 +123,19 @@ def test_an_old_snapshot_behind_facts_in_force_stays(site: Site) -> None:
     stage_day(site.objects, DAY, "one")
 
 
+def test_the_files_of_facts_in_force_stay_though_the_day_was_computed_again_since(site: Site) -> None:
+    site.employ()
+    publish(site, "one")
+    compute(site, "two")
+    assert stage_day(site.objects, DAY, "two").facts.run_id == "one"  # the same rows: the manifest stays
+    clean_superseded(site.objects, [DAY], timedelta(0), LATER)
+    facts, behind = current_facts(site.objects, DAY), current_snapshot(site.objects, DAY)
+    assert facts is not None
+    assert behind is not None
+    assert verify(site.objects, facts, behind) == {}
+    assert f"job_hourly_events/dt={DAY}/candidates/000001.json" not in keys(site, "")
+
+
 def test_a_candidate_that_another_run_has_yet_to_publish_stays_with_its_snapshot(site: Site) -> None:
     site.employ()
     publish(site, "one")
