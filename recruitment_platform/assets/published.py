@@ -174,10 +174,12 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         objects: dg.ResourceParam[Opener[ObjectStore]],
         warehouse: dg.ResourceParam[Opener[Warehouse]],
     ) -> Iterator[dg.AssetCheckResult]:
+        selected = context.selected_asset_keys
+        if not selected:
+            raise dg.Failure("these checks are evaluated while a day is published: materialize their asset with them")
         days = days_of_run(context)
         with platform_failures():
             store = objects()
-        selected = context.selected_asset_keys
         publishing = _Publishing(store, computing_run(context), _teller(context, store, settings.currency))
         for day in days:
             if STAGED in selected:
@@ -187,7 +189,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
             PROGRESS.info(f"{'failed' if day in publishing.failed else 'published'} {day}")
         for checked in (publishing.staging, publishing.table):
             if checked.asset in selected:
-                yield from checked.results()
+                yield from checked.results(context.selected_asset_check_keys)
         PROGRESS.info(f"{len(days) - len(publishing.failed)} of {len(days)} days published")
         try:
             removed = clean_superseded(store, days, settings.keep_superseded)

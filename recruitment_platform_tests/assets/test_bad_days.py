@@ -233,6 +233,26 @@ def test_each_published_asset_can_be_materialized_alone(
     assert {"reconciles" in told, "table_matches_manifest" in told} == {name in selected for name in _PUBLISHED}
 
 
+def test_of_the_checks_those_are_told_that_were_asked_for(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    site = a_site(tmp_path, 1)
+    assert run(site, instance, 1).success
+    job = build_definitions(settings_of(site)).resolve_job_def(DAILY_FACTS)
+    one = {dg.AssetCheckKey(dg.AssetKey("s3_staged_events"), "digest")}
+    days = {RANGE_START_TAG: str(day(0)), RANGE_END_TAG: str(day(0))}
+
+    staged = job.get_subset(asset_selection={dg.AssetKey("s3_staged_events")}, asset_check_selection=one)
+    result = staged.execute_in_process(instance=instance, tags=days)
+    assert set(check_results(instance, result.run_id)) == {"digest"}
+
+    alone = job.get_subset(asset_selection=set(), asset_check_selection=one)
+    result = alone.execute_in_process(instance=instance, tags=days, raise_on_error=False)
+    told = result.failure_data_for_node("publish").user_failure_data
+    assert told is not None
+    assert told.description == (
+        "these checks are evaluated while a day is published: materialize their asset with them"
+    )
+
+
 _PUBLISHED = ("s3_staged_events", "redshift_fact_events")
 
 
