@@ -30,7 +30,7 @@ soak: $(VENV)/installed-test ## the long tests: a year of partitions in one run
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/installed-test ## the measurements of the README
-	$(BIN)/python -m recruitment_platform_tests.bench
+	$(BIN)/python -m benchmarks.daily_path
 
 clean: ## removes the environment and caches; what was simulated or imported stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recruitment_platform_tests.soak.measured import Measured, measured
+from benchmarks.measured import Measured, measured
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

@@ -21,7 +21,7 @@ class Measured:
 
 
 def measured(home: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Measured:
-    """Runs `recruitment-platform` with these arguments on that home; fails the test where it does not succeed."""
+    """Runs `recruitment-platform` with these arguments on that home; RuntimeError where it does not succeed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECRUITMENT_")}
     environment |= {"RECRUITMENT_HOME": str(home), **(settings or {})}
     output, log = home.with_suffix(".out"), home.with_suffix(".log")
@@ -39,7 +39,8 @@ def measured(home: Path, *arguments: str, settings: Mapping[str, str] | None = N
             peak = max(peak, _session_kib(process.pid))
             time.sleep(SAMPLED_EVERY_SECONDS)
     seconds = time.monotonic() - began
-    assert process.returncode == 0, f"{arguments} ended with {process.returncode}:\n{log.read_text()[-3000:]}"
+    if process.returncode:
+        raise RuntimeError(f"{arguments} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
     return Measured(output.read_text(), seconds, peak // 1024)
 
 
