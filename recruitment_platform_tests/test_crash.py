@@ -24,7 +24,6 @@ from recruitment_platform.model.operational import parse_row
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.status import day_statuses
 from recruitment_platform_tests.operations import Watcher, killing, watched_stores
-from recruitment_platform_tests.processes import at_once
 from recruitment_platform_tests.runs import a_site, day, settings_of
 from recruitment_platform_tests.site import JOBS, Site, click
 
@@ -116,17 +115,19 @@ def materialize_persistently_and_die(home: Path, moment: str, operation: str) ->
         materialize_in(instance, home, killing(moment, operation))
 
 
-def die(function: Callable[..., None], *arguments: object) -> None:
-    """Calls the function in a process of its own, which must end by SIGKILL."""
-    process = CONTEXT.Process(target=function, args=arguments)
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
-
-
-def succeeds(home: Path) -> bool:
+def succeed(home: Path) -> None:
     """For a process of its own."""
-    return materialize(home).success
+    assert materialize(home).success
+
+
+def ended(function: Callable[..., None], *arguments: tuple[object, ...]) -> list[int | None]:
+    """Calls the function with each of the arguments, each in a process of its own, all at once; how they ended."""
+    processes = [CONTEXT.Process(target=function, args=given) for given in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_killed_at_any_step_and_run_again_it_ends_as_if_nothing_had_happened(
 ) -> None:
     home = copied(template, tmp_path)
     former = state(Site(home))
-    die(materialize_and_die, home, moment, operation)
+    assert ended(materialize_and_die, (home, moment, operation)) == [-signal.SIGKILL]
 
     assert_whole(Site(home), former, expected)
     assert materialize(home, keep_superseded=AT_ONCE).success
@@ -190,7 +191,7 @@ def test_a_killed_run_of_the_command_line_is_shown_as_failed_and_holds_up_nobody
     template: Path, expected: State, tmp_path: Path
 ) -> None:
     home = copied(template, tmp_path)
-    die(materialize_persistently_and_die, home, "after", "engine.run")
+    assert ended(materialize_persistently_and_die, (home, "after", "engine.run")) == [-signal.SIGKILL]
     with open_instance(settings_of(Site(home))) as instance:
         (daily,) = instance.get_runs(dg.RunsFilter(job_name="daily_facts"))
         assert daily.status == dg.DagsterRunStatus.FAILURE
@@ -202,7 +203,7 @@ def test_two_runs_of_the_same_days_at_once_publish_one_whole_state(
     template: Path, expected: State, tmp_path: Path
 ) -> None:
     home = copied(template, tmp_path)
-    assert at_once(succeeds, [(home,), (home,)]) == [True, True]
+    assert ended(succeed, (home,), (home,)) == [0, 0]
     assert state(Site(home)) == expected
 
 
@@ -225,7 +226,7 @@ def test_of_two_runs_the_older_one_ends_last_and_leaves_the_newest_snapshot_in_f
         """At that moment more events come in, and another run takes them through to the fact table."""
         if (at, of) == (moment, operation) and not newer:
             send_more(site, "overtaking")
-            assert at_once(succeeds, [(home,)]) == [True]
+            assert ended(succeed, (home,)) == [0]
             newer.append(state(site))
 
     assert materialize(home, overtaken).success
