@@ -79,4 +79,4 @@ def _check(settings: Settings, stores: Stores, days: Sequence[date], truths: Map
     rejected = rejected_truth(settings, stores.lake)
     if rejected:
         raise ReconciliationError(f"rejected rows are not as the truth says: {rejected}")
-    note(f"All {len(days)} days match the truth, in every row and column.")
+    note(f"{len(days)} of {len(days)} days match the truth, in every row and column")

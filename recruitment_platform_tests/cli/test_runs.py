@@ -40,7 +40,7 @@ def test_the_demo_matches_the_truth_and_again_changes_nothing(within: Call) -> N
     first = within(*DEMO)
     assert first.code == 0, first
     assert {day: row[-1] for day, row in rows(first).items()} == {str(FIRST): "matched", str(YESTERDAY): "matched"}
-    assert "All 2 days match the truth" in first.err
+    assert "2 of 2 days match the truth" in first.err
     assert "http://127.0.0.1:3000" in first.err
     loaded = ledger(within)
     again = within("demo")
