@@ -34,7 +34,7 @@ from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.dimensions import load_dimensions
 from recruitment_platform.pipeline.manifests import FactsManifest, manifest_key, staged_manifests
 from recruitment_platform.pipeline.publish import UnverifiedDayError, load_day, stage_day
-from recruitment_platform.pipeline.retention import clean_superseded
+from recruitment_platform.pipeline.retention import BEING_WRITTEN, clean_superseded
 from recruitment_platform.resources.dagster_resources import Opener
 from recruitment_platform.resources.protocols import ObjectStore, Warehouse
 from recruitment_platform.settings import Settings
@@ -192,7 +192,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
                 yield from checked.results(context.selected_asset_check_keys)
         PROGRESS.info(f"{len(days) - len(publishing.failed)} of {len(days)} days published")
         try:
-            removed = clean_superseded(store, days, settings.keep_superseded)
+            removed = clean_superseded(store, days, settings.keep_superseded) + store.clean(BEING_WRITTEN)
             if removed:
                 PROGRESS.info(f"{removed:,} superseded objects removed")
         except StoreUnavailableError as error:

@@ -18,6 +18,7 @@ from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_fa
 from recruitment_platform.model import contract
 from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.manifests import SnapshotManifest
+from recruitment_platform.pipeline.retention import BEING_WRITTEN
 from recruitment_platform.pipeline.snapshot import CODE_VERSION, take_snapshots
 from recruitment_platform.resources.dagster_resources import Opener
 from recruitment_platform.resources.protocols import EventLake, ObjectStore
@@ -73,6 +74,9 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
                     context.log.warning(str(snapshot))
                     PROGRESS.warning(str(snapshot))
                 context.add_asset_metadata(told, partition_key=str(day))
+            left = lake().clean(BEING_WRITTEN)
+            if left:
+                PROGRESS.info(f"raw_tracking: {left:,} files of killed writers removed from the lake")
         return dg.MaterializeResult()
 
     return raw_tracking

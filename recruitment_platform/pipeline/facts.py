@@ -142,7 +142,7 @@ def _candidate(
     entries = []
     for number, file in enumerate(files, start=1):
         key = f"job_hourly_events/run={run_id}/dt={day}/{number:03}-{uuid4().hex[:8]}.parquet"
-        counted = fact_totals([file], day)
+        counted = totals if len(files) == 1 else fact_totals([file], day)
         entries.append(FileEntry(key, store.put_file(file, key), counted.rows, counted.spend_micros))
     candidate = FactsManifest(
         day=day,

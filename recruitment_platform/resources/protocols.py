@@ -6,7 +6,7 @@ for both. What belongs here: signatures, promises, the values exchanged. What do
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,6 +142,10 @@ class EventLake(Protocol):
         """
         ...
 
+    def clean(self, older_than: timedelta) -> int:
+        """Removes what killed writers left behind longer ago than that; returns how many files."""
+        ...
+
     def replay(self, accepted: pa.Table) -> int:
         """Takes in mended rows under their own `source` and `position`; returns how many were still rejected before.
 
@@ -189,6 +193,10 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; ones that are absent are no error."""
+        ...
+
+    def clean(self, older_than: timedelta) -> int:
+        """Removes what killed writers left behind longer ago than that; returns how many files."""
         ...
 
 

@@ -1,5 +1,6 @@
 """A range of days in one run, with the real embedded stores: what is published, and what is told of each day."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -183,6 +184,21 @@ def test_days_again_alone_or_in_a_range_keep_their_digests(ran: Ran) -> None:
     assert run(ran.site, ran.instance, DAYS).success
     assert {found: row.digest for found, row in ran.site.warehouse.ledger().items()} == before
     assert ran.site.warehouse.ledger()[day(1)].manifest == 1
+
+
+def test_a_run_removes_what_killed_writers_left_behind(ran: Ran) -> None:
+    left = [
+        ran.site.lake.root / "tracking" / "event_date=2024-03-01" / "killed.parquet",
+        ran.site.objects.root / "raw_tracking" / "dt=2024-03-01" / ".writing-killed",
+    ]
+    for file in left:
+        file.write_bytes(b"half of")
+    young = left[0].with_name("busy.parquet")
+    young.write_bytes(b"half of")
+    for file in left:
+        os.utime(file, (0, 0))
+    assert run(ran.site, ran.instance, 1).success
+    assert [file.exists() for file in (*left, young)] == [False, False, True]
 
 
 def _values(materialization: dg.AssetMaterialization) -> dict[str, Any]:
