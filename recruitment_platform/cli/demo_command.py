@@ -73,10 +73,15 @@ def _write_table(settings: Settings, stores: Stores, days: Sequence[date], truth
 
 def _check(settings: Settings, stores: Stores, days: Sequence[date], truths: Mapping[date, str]) -> None:
     """ReconciliationError where a day that was simulated is not as the truth says."""
-    differing = [day for day in days if truths.get(day) != MATCHED]
+    differing = [day for day in days if truths.get(day, MATCHED) != MATCHED]
     if differing:
         raise ReconciliationError(f"{', '.join(map(str, differing))}: not as the truth says, see the table")
+    matching = [day for day in days if day in truths]
+    if not matching:
+        raise ReconciliationError("no day could be compared with the truth: all have events from elsewhere too")
     rejected = rejected_truth(settings, stores.lake)
     if rejected:
         raise ReconciliationError(f"rejected rows are not as the truth says: {rejected}")
-    note(f"{len(days)} of {len(days)} days match the truth, in every row and column")
+    note(f"{len(matching)} of {len(days)} days match the truth, in every row and column")
+    if len(matching) < len(days):
+        note("the others have events from elsewhere too: no truth is known of them")

@@ -12,12 +12,12 @@ HEADER = "create_time,custom_track,job_id,publisher_id,bid,ts,ed"
 START = datetime(2025, 6, 2, 10, tzinfo=UTC)
 
 
-def clicks(path: Path, count: int, bad: int = 0) -> Path:
+def clicks(path: Path, count: int, bad: int = 0, start: datetime = START) -> Path:
     """A CSV of `count` clicks on job 1, five seconds apart, followed by `bad` rows whose job is no integer."""
     lines = [HEADER]
     for number in range(count + bad):
         job = "1.0" if number < count else "one"
-        lines.append(f"{time_uuid(START + timedelta(seconds=5 * number), number % 99)},click,{job},1,0.25,,")
+        lines.append(f"{time_uuid(start + timedelta(seconds=5 * number), number % 99)},click,{job},1,0.25,,")
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from recruitment_platform_tests.cli.command_line import MODULE, Call, assert_clear, call, environment
+from recruitment_platform_tests.cli.command_line import Call, assert_clear, call
 from recruitment_platform_tests.cli.exports import HEADER, clicks, jobs
 
 TODAY = datetime.now(UTC).date()
@@ -210,25 +210,3 @@ def test_a_warehouse_that_another_program_holds_is_named_with_the_holder(tmp_pat
     finally:
         holder.kill()
         holder.join()
-
-
-def test_stdout_that_cannot_be_written_is_told(home: Path, tmp_path: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*MODULE, "--help"], env=environment(home, {}), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 3
-    assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_reader_that_has_ended_is_no_failure(tmp_path: Path, home: Path) -> None:
-    command = [*MODULE, "--help"]
-    with subprocess.Popen(
-        command, env=environment(home, {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(60) == 0

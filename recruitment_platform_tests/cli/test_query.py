@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from recruitment_platform.pipeline.facts import compute_facts
 from recruitment_platform.pipeline.publish import load_day, stage_day
 from recruitment_platform.pipeline.snapshot import take_snapshots
 from recruitment_platform.transforms.engines import DuckDBEngine
-from recruitment_platform_tests.cli.command_line import Call, assert_clear
+from recruitment_platform_tests.cli.command_line import MODULE, Call, assert_clear, environment
 from recruitment_platform_tests.site import Site, click
 
 DAY = date(2025, 6, 2)
@@ -141,3 +142,28 @@ def test_before_anything_is_loaded_the_way_on_is_told(home: Path, within: Call) 
     assert not home.exists()
     Site(home)
     assert_clear(within("query", "select 1"), 2, "nothing is loaded yet")
+
+
+MANY_ROWS = ("query", "--format", "csv", "select * from range(20000)")
+
+
+def test_stdout_that_cannot_be_written_is_told(loaded_home: Path) -> None:
+    command = [*MODULE, "query", "select 1"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment(loaded_home, {}), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == ["error: what is written: No space left on device; make room there"]
+
+
+def test_a_reader_that_has_ended_is_no_failure(loaded_home: Path) -> None:
+    with subprocess.Popen(
+        [*MODULE, *MANY_ROWS], env=environment(loaded_home, {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"range\r\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from recruitment_platform_tests.cli.command_line import Call, Outcome
+from recruitment_platform_tests.cli.command_line import Call, Outcome, call
 from recruitment_platform_tests.cli.exports import clicks, jobs
 
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
@@ -26,6 +28,20 @@ def on_duckdb(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("RECRUITMENT_ENGINE", "duckdb")
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A home in which the demo ran once, and what it told."""
+    home = tmp_path_factory.mktemp("shown")
+    return home, call(home, *DEMO, RECRUITMENT_ENGINE="duckdb")
+
+
+@pytest.fixture
+def demonstrated(shown: tuple[Path, Outcome], home: Path) -> Outcome:
+    """The home is one in which the demo ran once: what it told."""
+    shutil.copytree(shown[0], home)
+    return shown[1]
+
+
 def ledger(within: Call) -> list[dict[str, str]]:
     found = within("query", "--format", "csv", "select dates, manifest, digest from load_ledger order by 1")
     return list(csv.DictReader(io.StringIO(found.out, newline="")))
@@ -36,8 +52,8 @@ def rows(outcome: Outcome) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in outcome.out.split("\n\n")[0].splitlines()[2:]}
 
 
-def test_the_demo_matches_the_truth_and_again_changes_nothing(within: Call) -> None:
-    first = within(*DEMO)
+def test_the_demo_matches_the_truth_and_again_changes_nothing(demonstrated: Outcome, within: Call) -> None:
+    first = demonstrated
     assert first.code == 0, first
     assert {day: row[-1] for day, row in rows(first).items()} == {str(FIRST): "matched", str(YESTERDAY): "matched"}
     assert "2 of 2 days match the truth" in first.err
@@ -58,25 +74,51 @@ def test_the_demo_is_one_simulation_that_goes_on_from_its_opening(within: Call) 
     assert (other.code, "seed" in other.err) == (2, True)
 
 
-def forge_truth(home: Path, day: date) -> None:
-    """The simulator claims one click more of every row of the day."""
+def forge_truth(home: Path, day: date, what: str) -> None:
+    """The simulator claims of the day one more of that: a click in every row, a distinct event, a rejected row."""
     for path in (home / "truth").rglob("*.parquet"):
         facts = pq.read_table(path, partitioning=None)
-        more = pc.add(facts["clicks"], pc.equal(facts["dates"], pa.scalar(day)).cast(pa.int64()))
-        forged = facts.set_column(facts.schema.get_field_index("clicks"), "clicks", more)
-        pq.write_table(forged, path)
+        counts = json.loads(facts.schema.metadata[b"counts"])
+        if what == "clicks":
+            more = pc.add(facts["clicks"], pc.equal(facts["dates"], pa.scalar(day)).cast(pa.int64()))
+            facts = facts.set_column(facts.schema.get_field_index("clicks"), "clicks", more)
+        elif what == "distinct" and str(day) in counts["days"]:
+            counts["days"][str(day)]["distinct"] += 1
+        elif what == "rejected" and path.parent.name.endswith(str(day)):
+            counts["rejected"] += 1
+        pq.write_table(facts.replace_schema_metadata({b"counts": json.dumps(counts)}), path)
 
 
-def test_a_difference_from_the_truth_is_shown_by_day_and_column_and_is_a_failure(home: Path, within: Call) -> None:
-    within(*DEMO)
-    forge_truth(home, YESTERDAY)
+@pytest.mark.parametrize(
+    ("what", "told", "in_the_table"),
+    [
+        ("clicks", r"clicks \d+ instead of \d+ \(\d+ rows differ\)", True),
+        ("distinct", r"distinct \d+ instead of \d+", True),
+        ("rejected", r"\d+ rows were rejected, \d+ must be", False),
+    ],
+)
+def test_a_difference_from_the_truth_is_shown_and_is_a_failure(
+    demonstrated: Outcome, home: Path, within: Call, what: str, told: str, in_the_table: bool
+) -> None:
+    forge_truth(home, YESTERDAY, what)
     found = within("demo")
     assert found.code == 4, found
+    assert str(YESTERDAY) in found.err.splitlines()[-1]
     for outcome in (found, within("status")):
         assert rows(outcome)[str(FIRST)][-1] == "matched"
-        told = " ".join(rows(outcome)[str(YESTERDAY)])
-        assert re.search(r"clicks \d+ instead of \d+ \(\d+ rows differ\)", told), told
-    assert f"{YESTERDAY}: not as the truth says" in found.err
+        row = " ".join(rows(outcome)[str(YESTERDAY)])
+        assert bool(re.search(told, row)) is in_the_table, row
+        assert re.search(told, outcome.out + outcome.err)
+
+
+def test_a_day_with_events_from_elsewhere_is_not_scored(demonstrated: Outcome, tmp_path: Path, within: Call) -> None:
+    noon = datetime.combine(YESTERDAY, time(12), UTC)
+    assert within("import", "tracking", str(clicks(tmp_path / "clicks.csv", 1, start=noon))).code == 0
+    found = within("demo")
+    assert found.code == 0, found
+    assert [row[-1] for row in rows(found).values()] == ["matched", "known"]
+    assert "1 of 2 days match the truth" in found.err
+    assert "matched" not in rows(within("status"))[str(YESTERDAY)]
 
 
 @pytest.mark.parametrize("faults", ["all,late", "rain", ","])

@@ -95,10 +95,12 @@ def test_late_events_make_exactly_their_own_days_stale_until_they_are_computed(c
 
 def test_a_day_staged_and_not_loaded_is_stale(clicked: Site) -> None:
     materialize(clicked, DAY)
-    send_clicks(clicked, DAY, number=2)
+    clicked.employ([{**JOBS[0], "campaign_id": "12"}], as_of=NOW)
+    assert state_of(clicked) == "published"
     compute(clicked, [DAY], "second")
     stage_day(clicked.objects, DAY, "second")
-    assert state_of(clicked) == "stale"
+    found = statuses(clicked)[DAY]
+    assert (found.state, found.reason) == ("stale", "manifest 2 is staged, 1 is loaded")
 
 
 def test_days_whose_jobs_became_known_later_are_stale_and_no_others(site: Site) -> None:
