@@ -8,15 +8,32 @@ import os
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from recruitment_platform.addresses import (
+    PREFIX,
+    CassandraAddress,
+    KafkaAddress,
+    MySQLAddress,
+    RedshiftAddress,
+    S3Address,
+    SparkAddress,
+)
 from recruitment_platform.errors import SettingsError
 
-PREFIX = "RECRUITMENT_"
+GROUPS: Mapping[str, type[BaseSettings]] = {
+    "cassandra": CassandraAddress,
+    "kafka": KafkaAddress,
+    "mysql": MySQLAddress,
+    "s3": S3Address,
+    "redshift": RedshiftAddress,
+    "spark": SparkAddress,
+}
+"""The groups of settings that have a prefix of their own, by the attribute of `Settings` that holds them."""
 
 
 class Settings(BaseSettings):
@@ -25,7 +42,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     home: Path = Field(default=Path(".recruitment"), description="Folder under which everything is kept.")
-    profile: Literal["local"] = Field(default="local", description="Which stores: `local` is the embedded ones.")
+    profile: Literal["local", "servers", "aws"] = Field(
+        default="local",
+        description="Which stores: `local` is the embedded ones; `servers` is Cassandra, MySQL, S3 and, where they have"
+        " an address, Kafka and Redshift; `aws` the same, with Redshift for certain.",
+    )
     engine: Literal["spark", "duckdb"] = Field(default="spark", description="What runs the transforms.")
     time_zone: str = Field(default="UTC", description="IANA time zone that decides days and hours.")
     first_day: date = Field(default=date(2020, 1, 1), description="First daily partition.")
@@ -50,11 +71,12 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="Age at which superseded snapshots and staged files are removed; those in force never are.",
     )
-    spark_memory: str = Field(
-        default="2g",
-        pattern="^([5-9][0-9]{2}m|[1-9][0-9]{3,}m|[1-9][0-9]*g)$",
-        description="Memory of Spark's driver, as `900m` or `2g`; at least `500m`.",
-    )
+    cassandra: CassandraAddress = Field(default_factory=CassandraAddress)
+    kafka: KafkaAddress = Field(default_factory=KafkaAddress)
+    mysql: MySQLAddress = Field(default_factory=MySQLAddress)
+    s3: S3Address = Field(default_factory=S3Address)
+    redshift: RedshiftAddress = Field(default_factory=RedshiftAddress)
+    spark: SparkAddress = Field(default_factory=SparkAddress)
 
     @field_validator("time_zone")
     @classmethod
@@ -92,16 +114,45 @@ class Settings(BaseSettings):
     @classmethod
     def from_environment(cls) -> "Settings":
         """The settings of this process; SettingsError names each variable that is unknown or malformed."""
-        known = {PREFIX + name.upper() for name in cls.model_fields}
-        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        names = known_names()
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)
         if unknown:
-            raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(names))}")
         try:
-            settings = cls()
+            groups: dict[str, Any] = {}
+            for attribute, group in GROUPS.items():
+                part = f"{attribute.upper()}_"
+                groups[attribute] = group()
+            part = ""
+            settings = cls(**groups)
         except ValidationError as error:
-            problems = (f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
-            raise SettingsError("; ".join(problems)) from error
+            # The value itself is not told: it may be a secret, given under the wrong name.
+            problems = (f"{PREFIX}{part}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+            raise SettingsError("; ".join(problems)) from None
+        settings._require_what_the_profile_needs()
         return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    def _require_what_the_profile_needs(self) -> None:
+        """SettingsError where a setting needs another one that is not given."""
+        missing = []
+        if self.profile == "aws" and not (self.redshift.host or self.redshift.cluster):
+            missing.append(f"{PREFIX}REDSHIFT_HOST or {PREFIX}REDSHIFT_CLUSTER, with the profile aws")
+        if self.profile == "servers" and self.s3.endpoint and not (self.s3.access_key and self.s3.secret_key):
+            missing.append(f"{PREFIX}S3_ACCESS_KEY and {PREFIX}S3_SECRET_KEY, with {PREFIX}S3_ENDPOINT")
+        if self.has_redshift and not self.redshift.iam_role:
+            missing.append(f"{PREFIX}REDSHIFT_IAM_ROLE, by which COPY reads the bucket")
+        if missing:
+            raise SettingsError(f"needed is {'; needed is '.join(missing)}")
+
+    @property
+    def has_redshift(self) -> bool:
+        """Whether the warehouse is Redshift, and not the embedded one."""
+        return self.profile != "local" and bool(self.redshift.host or self.redshift.cluster)
+
+    @property
+    def has_kafka(self) -> bool:
+        """Whether events come through Kafka."""
+        return self.profile != "local" and bool(self.kafka.servers)
 
     @property
     def lake_path(self) -> Path:
@@ -132,3 +183,14 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Dagster's own storage: runs, events, schedules."""
         return self.home / "dagster"
+
+
+def known_names() -> set[str]:
+    """The names of all environment variables that are settings."""
+    own = {PREFIX + name.upper() for name in Settings.model_fields if name not in GROUPS}
+    return own.union(*(group_names(attribute) for attribute in GROUPS))
+
+
+def group_names(attribute: str) -> list[str]:
+    """The names of a group's environment variables, in its order."""
+    return [f"{PREFIX}{attribute.upper()}_{name.upper()}" for name in GROUPS[attribute].model_fields]

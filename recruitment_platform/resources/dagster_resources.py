@@ -129,5 +129,5 @@ def platform_resources(settings: Settings) -> dict[str, Any]:
         return resources | {
             "engine": dg.ResourceDefinition.hardcoded_resource(DuckDBEngine, "DuckDB, in the run's process.")
         }
-    config = spark_config(memory=settings.spark_memory, scratch=settings.home / "spark")
+    config = spark_config(memory=settings.spark.memory, scratch=settings.home / "spark")
     return resources | {"engine": SparkEngineResource(spark_config=config)}

@@ -12,6 +12,7 @@ import pytest
 from recruitment_platform.errors import SettingsError
 from recruitment_platform.resources.dagster_resources import platform_resources
 from recruitment_platform.resources.stores import open_stores
+from recruitment_platform.addresses import SparkAddress
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.runs import a_site, day, run
 
@@ -34,7 +35,7 @@ with dg.DagsterInstance.ephemeral() as instance:
     assert refresh.execute_in_process(instance=instance).success
     assert SparkContext._gateway is None, "Spark was started by a run that has no use for it"
     for attempt in range(2):
-        outcome = run(site, instance, 2, engine="spark", spark_memory="1g")
+        outcome = run(site, instance, 2, engine="spark", spark=SparkAddress(memory="1g"))
         assert outcome.success, outcome.message
         assert SparkContext._active_spark_context is None
 print(json.dumps({str(found): row.digest for found, row in site.warehouse.ledger().items()}))
