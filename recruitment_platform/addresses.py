@@ -130,7 +130,9 @@ class RedshiftAddress(BaseSettings):
     )
     region: str | None = Field(default=None, description="Region of the cluster, with `cluster`.")
     iam_role: str | None = Field(
-        default=None, pattern="^(default|arn:.+)$", description="Role by which COPY reads the bucket: an ARN or `default`."
+        default=None,
+        pattern="^(default|arn:.+)$",
+        description="Role by which COPY reads the bucket: an ARN or `default`.",
     )
     tls: Literal["verify-full", "verify-ca", "off"] = Field(
         default="verify-full", description="What is checked of the server's certificate; `off` is for tests."

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         return self.home / "objects"
 
     @property
+    def object_cache_path(self) -> Path:
+        """Copies of a remote object store's objects, which may be removed at any time."""
+        return self.home / "object-cache"
+
+    @property
     def warehouse_path(self) -> Path:
         """The embedded warehouse."""
         return self.home / "warehouse.duckdb"

@@ -107,15 +107,19 @@ class SparkEngineResource(LazyPySparkResource):
 
 def platform_resources(settings: Settings) -> dict[str, Any]:
     """The resources that the assets ask for, by name; nothing is opened."""
-    rules = door_rules(settings)
-    resources = {
-        "lake": ParquetLakeResource(
-            path=str(settings.lake_path),
-            time_zone=rules.time_zone,
-            first_day=rules.first_day.isoformat(),
-            max_event_age=rules.max_age.total_seconds(),
-            max_event_ahead=rules.max_ahead.total_seconds(),
-        ),
+    stores = _embedded_stores(settings) if settings.profile == "local" else _server_stores(settings)
+    if settings.engine == "duckdb":
+        # The class is its own opener: DuckDB runs within the process and has nothing to open, set or close.
+        return stores | {
+            "engine": dg.ResourceDefinition.hardcoded_resource(DuckDBEngine, "DuckDB, in the run's process.")
+        }
+    config = spark_config(memory=settings.spark.memory, scratch=settings.home / "spark")
+    return stores | {"engine": SparkEngineResource(spark_config=config)}
+
+
+def _embedded_stores(settings: Settings) -> dict[str, Any]:
+    return {
+        "lake": ParquetLakeResource(path=str(settings.lake_path), **_rules(settings)),
         "relational": SqliteRelationalResource(path=str(settings.operational_path)),
         "objects": FolderStoreResource(path=str(settings.object_store_path)),
         "warehouse": DuckDBWarehouseResource(
@@ -124,10 +128,42 @@ def platform_resources(settings: Settings) -> dict[str, Any]:
             objects=str(settings.object_store_path),
         ),
     }
-    if settings.engine == "duckdb":
-        # The class is its own opener: DuckDB runs within the process and has nothing to open, set or close.
-        return resources | {
-            "engine": dg.ResourceDefinition.hardcoded_resource(DuckDBEngine, "DuckDB, in the run's process.")
-        }
-    config = spark_config(memory=settings.spark.memory, scratch=settings.home / "spark")
-    return resources | {"engine": SparkEngineResource(spark_config=config)}
+
+
+def _server_stores(settings: Settings) -> dict[str, Any]:
+    from recruitment_platform.resources import dagster_servers as servers
+
+    bucket = {
+        "bucket": servers.shown(settings.s3),
+        "secret_key": servers.secret(settings.s3, "secret_key"),
+        "scratch": str(settings.object_cache_path),
+    }
+    warehouse: Any = servers.DuckDBWarehouseResource(
+        path=str(settings.warehouse_path), wait=settings.warehouse_wait.total_seconds(), **bucket
+    )
+    if settings.has_redshift:
+        warehouse = servers.RedshiftWarehouseResource(
+            address=servers.shown(settings.redshift), password=servers.secret(settings.redshift, "password"), **bucket
+        )
+    return {
+        "lake": servers.CassandraLakeResource(
+            address=servers.shown(settings.cassandra),
+            password=servers.secret(settings.cassandra, "password"),
+            **_rules(settings),
+        ),
+        "relational": servers.MySQLRelationalResource(
+            address=servers.shown(settings.mysql), password=servers.secret(settings.mysql, "password")
+        ),
+        "objects": servers.s3_store_resource(settings.s3, settings.object_cache_path),
+        "warehouse": warehouse,
+    }
+
+
+def _rules(settings: Settings) -> dict[str, Any]:
+    rules = door_rules(settings)
+    return {
+        "time_zone": rules.time_zone,
+        "first_day": rules.first_day.isoformat(),
+        "max_event_age": rules.max_age.total_seconds(),
+        "max_event_ahead": rules.max_ahead.total_seconds(),
+    }

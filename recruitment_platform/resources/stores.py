@@ -1,7 +1,7 @@
-"""The stores of a home, opened by settings: for the command line, and for whoever needs them outside Dagster.
+"""The stores, opened by settings: the profile decides which, an address where.
 
-What belongs here: from settings to stores. What does not: the stores themselves (a file each), Dagster's way to the
-same ones (`dagster_resources`).
+What belongs here: from settings to stores, for the command line and for Dagster's resources alike. What does not: the
+stores themselves (a file each). A server's module is loaded only where the profile asks for it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from recruitment_platform.settings import Settings
 
 @dataclass(frozen=True)
 class Stores:
-    """The four stores of a home."""
+    """The four stores of a platform."""
 
     lake: EventLake
     relational: RelationalStore
@@ -26,7 +26,7 @@ class Stores:
 
 
 def door_rules(settings: Settings) -> DoorRules:
-    """The rules by which the home's lake was begun, and must be opened."""
+    """The rules by which the platform's lake was begun, and must be opened."""
     return DoorRules(
         time_zone=settings.time_zone,
         first_day=settings.first_day,
@@ -36,15 +36,51 @@ def door_rules(settings: Settings) -> DoorRules:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Opens the stores, made where they are absent; none of them holds anything that would have to be closed.
+    """Opens the stores; embedded ones are made where they are absent, and hold nothing that would have to be closed.
 
-    Raises SettingsError where the lake was begun by other settings, StoreUnavailableError where a store cannot be made
-    or read.
+    Raises SettingsError where the lake was begun by other settings, StoreUnavailableError where a store cannot be
+    reached, made or read.
     """
-    objects = FolderStore(settings.object_store_path)
+    objects = open_object_store(settings)
     return Stores(
-        lake=open_lake(settings.lake_path, door_rules(settings)),
-        relational=open_relational(settings.operational_path),
+        lake=open_event_lake(settings),
+        relational=open_relational_store(settings),
         objects=objects,
-        warehouse=DuckDBWarehouse(settings.warehouse_path, settings.warehouse_wait, objects),
+        warehouse=open_warehouse(settings, objects),
     )
+
+
+def open_event_lake(settings: Settings) -> EventLake:
+    """The lake: a folder, or Cassandra."""
+    if settings.profile == "local":
+        return open_lake(settings.lake_path, door_rules(settings))
+    from recruitment_platform.resources.cassandra import open_cassandra_lake
+
+    return open_cassandra_lake(settings.cassandra, door_rules(settings))
+
+
+def open_relational_store(settings: Settings) -> RelationalStore:
+    """The operational tables and dim_jobs: a SQLite file, or MySQL."""
+    if settings.profile == "local":
+        return open_relational(settings.operational_path)
+    from recruitment_platform.resources.mysql import open_mysql
+
+    return open_mysql(settings.mysql)
+
+
+def open_object_store(settings: Settings) -> ObjectStore:
+    """The object store: a folder, or a bucket."""
+    if settings.profile == "local":
+        return FolderStore(settings.object_store_path)
+    from recruitment_platform.resources.s3 import open_s3
+
+    return open_s3(settings.s3, settings.object_cache_path)
+
+
+def open_warehouse(settings: Settings, objects: ObjectStore) -> Warehouse:
+    """The warehouse, which loads from `objects`: a DuckDB file, or Redshift where it has an address."""
+    if not settings.has_redshift:
+        return DuckDBWarehouse(settings.warehouse_path, settings.warehouse_wait, objects)
+    from recruitment_platform.resources.redshift import open_redshift
+
+    return open_redshift(settings.redshift, objects)

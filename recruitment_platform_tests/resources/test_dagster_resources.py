@@ -12,7 +12,6 @@ import pytest
 from recruitment_platform.errors import SettingsError
 from recruitment_platform.resources.dagster_resources import platform_resources
 from recruitment_platform.resources.stores import open_stores
-from recruitment_platform.addresses import SparkAddress
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.runs import a_site, day, run
 
@@ -25,6 +24,7 @@ from pathlib import Path
 import dagster as dg
 from pyspark import SparkContext
 
+from recruitment_platform.addresses import SparkAddress
 from recruitment_platform.definitions import build_definitions
 from recruitment_platform_tests.runs import run, settings_of
 from recruitment_platform_tests.site import Site

@@ -1,0 +1,152 @@
+"""The servers' stores as Dagster's resources, as `dagster_resources` has the embedded ones.
+
+What Dagster's page shows of them is their addresses, and of a secret the name of its environment variable. What belongs
+here: one resource a server. What does not: the stores themselves, and which of them a profile has.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from recruitment_platform.addresses import CassandraAddress, MySQLAddress, RedshiftAddress, S3Address
+from recruitment_platform.model.door import DoorRules
+from recruitment_platform.resources.cassandra import open_cassandra_lake
+from recruitment_platform.resources.dagster_resources import Opener
+from recruitment_platform.resources.mysql import open_mysql
+from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
+from recruitment_platform.resources.redshift import open_redshift
+from recruitment_platform.resources.s3 import open_s3
+from recruitment_platform.resources.warehouse import DuckDBWarehouse
+
+
+class CassandraLakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The lake on Cassandra; the durations are in seconds."""
+
+    address: dict[str, Any]
+    password: str | None
+    time_zone: str
+    first_day: str
+    max_event_age: float
+    max_event_ahead: float
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
+        """Gives the opener."""
+        rules = DoorRules(
+            time_zone=self.time_zone,
+            first_day=date.fromisoformat(self.first_day),
+            max_age=timedelta(seconds=self.max_event_age),
+            max_ahead=timedelta(seconds=self.max_event_ahead),
+        )
+        address = CassandraAddress(**_given(self.address, password=self.password))
+        yield cache(lambda: open_cassandra_lake(address, rules))
+
+
+class MySQLRelationalResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The operational tables and dim_jobs on MySQL."""
+
+    address: dict[str, Any]
+    password: str | None
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[RelationalStore]]:
+        """Gives the opener."""
+        address = MySQLAddress(**_given(self.address, password=self.password))
+        yield cache(lambda: open_mysql(address))
+
+
+class S3StoreResource(S3Resource):
+    """The object store in a bucket, by the settings of dagster-aws; `scratch` is a folder for copies of objects."""
+
+    bucket: str
+    prefix: str
+    scratch: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[ObjectStore]]:
+        """Gives the opener."""
+        address = S3Address(
+            **_given(
+                {"bucket": self.bucket, "prefix": self.prefix},
+                endpoint=self.endpoint_url,
+                region=self.region_name,
+                access_key=self.aws_access_key_id,
+                secret_key=self.aws_secret_access_key,
+                tls_ca=self.verify,
+            )
+        )
+        yield cache(lambda: open_s3(address, Path(self.scratch)))
+
+
+class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The embedded warehouse, loaded from a bucket; `wait` as of its sibling that is loaded from a folder."""
+
+    path: str
+    wait: float
+    bucket: dict[str, Any]
+    secret_key: str | None
+    scratch: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Warehouse]]:
+        """Gives the opener."""
+        address = S3Address(**_given(self.bucket, secret_key=self.secret_key))
+        yield cache(
+            lambda: DuckDBWarehouse(Path(self.path), timedelta(seconds=self.wait), open_s3(address, Path(self.scratch)))
+        )
+
+
+class RedshiftWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The warehouse on Redshift, which copies from a bucket."""
+
+    address: dict[str, Any]
+    password: str | None
+    bucket: dict[str, Any]
+    secret_key: str | None
+    scratch: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Warehouse]]:
+        """Gives the opener."""
+        address = RedshiftAddress(**_given(self.address, password=self.password))
+        bucket = S3Address(**_given(self.bucket, secret_key=self.secret_key))
+        yield cache(lambda: open_redshift(address, open_s3(bucket, Path(self.scratch))))
+
+
+def s3_store_resource(address: S3Address, scratch: Path) -> S3StoreResource:
+    """The resource of the bucket at the address."""
+    return S3StoreResource(
+        bucket=address.bucket,
+        prefix=address.prefix,
+        scratch=str(scratch),
+        endpoint_url=address.endpoint,
+        region_name=address.region,
+        aws_access_key_id=address.access_key,
+        aws_secret_access_key=secret(address, "secret_key"),
+        verify=None if address.tls_ca is None else str(address.tls_ca),
+    )
+
+
+def shown(address: BaseSettings) -> dict[str, Any]:
+    """The address as a resource's configuration has it: what is set, without the secrets."""
+    values = address.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in values.items() if not isinstance(getattr(address, name), SecretStr)}
+
+
+def secret(address: BaseSettings, name: str) -> str | None:
+    """The reference to the environment variable that holds the secret, where it is set."""
+    if getattr(address, name) is None:
+        return None
+    return dg.EnvVar(f"{address.model_config['env_prefix']}{name.upper()}")
+
+
+def _given(values: dict[str, Any], **more: object) -> dict[str, Any]:
+    return {name: value for name, value in {**values, **more}.items() if value is not None}
