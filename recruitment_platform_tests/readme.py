@@ -8,6 +8,8 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 from recruitment_platform.cli import COMMANDS, EXIT_CODES
 from recruitment_platform.model.contract import (
     DERIVED,
@@ -20,7 +22,7 @@ from recruitment_platform.model.contract import (
     Column,
 )
 from recruitment_platform.pipeline.status import STATES
-from recruitment_platform.settings import PREFIX, Settings
+from recruitment_platform.settings import GROUPS, PREFIX, Settings, group_names
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -52,6 +54,7 @@ def tables() -> dict[str, str]:
     columns = {name: _columns(found) for name, found in contracts.items()}
     return columns | {
         "settings": _settings(),
+        "server_settings": _server_settings(),
         "commands": _table(("command", "does"), [(f"`{name}`", does) for name, does in COMMANDS.items()]),
         "exit_codes": _table(("code", "meaning"), [(str(code), means) for code, means in EXIT_CODES.items()]),
         "states": _table(("state", "meaning"), list(STATES.items())),
@@ -64,15 +67,28 @@ def _columns(columns: tuple[Column, ...]) -> str:
 
 
 def _settings() -> str:
-    rows = []
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = f"{default.total_seconds():.0f}" if isinstance(default, timedelta) else default
-        if isinstance(default, dict):
-            shown = ",".join(f"{alias}={currency}" for alias, currency in default.items())
-        unit = " In seconds, or as ISO 8601." if isinstance(default, timedelta) else ""
-        rows.append((f"`{PREFIX}{name.upper()}`", f"`{shown}`", f"{field.description}{unit}"))
+    own = {f"{PREFIX}{name.upper()}": field for name, field in Settings.model_fields.items() if name not in GROUPS}
+    return _table(("variable", "default", "what it decides"), [_setting(*setting) for setting in own.items()])
+
+
+def _server_settings() -> str:
+    rows = [
+        _setting(name, field)
+        for attribute, group in GROUPS.items()
+        for name, field in zip(group_names(attribute), group.model_fields.values(), strict=True)
+    ]
     return _table(("variable", "default", "what it decides"), rows)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    default = field.default
+    shown = f"{default.total_seconds():.0f}" if isinstance(default, timedelta) else default
+    if isinstance(default, dict):
+        shown = ",".join(f"{alias}={currency}" for alias, currency in default.items())
+    if isinstance(default, tuple):
+        shown = ",".join(default)
+    unit = " In seconds, or as ISO 8601." if isinstance(default, timedelta) else ""
+    return (f"`{name}`", f"`{shown}`" if shown not in (None, "") else "", f"{field.description}{unit}")
 
 
 def _table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

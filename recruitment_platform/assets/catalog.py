@@ -30,23 +30,33 @@ DIMENSIONS_POOL = "dimensions"
 """Of refreshes of dim_jobs: they would only wait for each other's transaction."""
 POOLS = (ENGINE_POOL, WAREHOUSE_POOL, DIMENSIONS_POOL)
 
-_KINDS = {
-    "local": {
-        TRACKING: {"parquet"},
-        RAW_TRACKING: {"duckdb", "parquet"},
-        DIM_JOBS: {"sqlite", "sql"},
-        JOB_HOURLY_EVENTS: {"parquet"},
-        STAGED: {"parquet", "file"},
-        FACTS: {"duckdb", "table"},
-    }
+_EMBEDDED_KINDS = {
+    TRACKING: {"parquet"},
+    RAW_TRACKING: {"duckdb", "parquet"},
+    DIM_JOBS: {"sqlite", "sql"},
+    JOB_HOURLY_EVENTS: {"parquet"},
+    STAGED: {"parquet", "file"},
+    FACTS: {"duckdb", "table"},
 }
-_OPERATIONAL_KINDS = {"local": {"sqlite", "table"}}
+_SERVER_KINDS = {
+    TRACKING: {"cassandra"},
+    RAW_TRACKING: {"cassandra", "parquet"},
+    DIM_JOBS: {"mysql", "sql"},
+    JOB_HOURLY_EVENTS: {"parquet"},
+    STAGED: {"parquet", "s3"},
+    FACTS: {"redshift", "table"},
+}
 
 
 def kinds(settings: Settings, key: dg.AssetKey) -> set[str]:
     """What the asset is made of in this profile: Dagster shows it on the asset's card."""
-    found = _KINDS[settings.profile].get(key, _OPERATIONAL_KINDS[settings.profile])
-    return found | {settings.engine} if key == JOB_HOURLY_EVENTS else set(found)
+    embedded = settings.profile == "local"
+    found = (_EMBEDDED_KINDS if embedded else _SERVER_KINDS).get(key, {"sqlite" if embedded else "mysql", "table"})
+    if key == JOB_HOURLY_EVENTS:
+        return found | {settings.engine}
+    if key == FACTS and not settings.has_redshift:
+        return set(_EMBEDDED_KINDS[FACTS])
+    return found | {"kafka"} if key == TRACKING and settings.has_kafka else set(found)
 
 
 def operational_key(table: str) -> dg.AssetKey:

@@ -47,7 +47,7 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
         metadata={
             "dagster/table_name": LAKE_TRACKING.name,
             "dagster/column_schema": column_schema(LAKE_TRACKING),
-            "path": dg.MetadataValue.path(str(settings.lake_path)),
+            **_place(settings),
         },
         group_name=LAKE_GROUP,
         owners=ENGINEERS,
@@ -55,3 +55,11 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
         tags={"layer": "source"},
     )
     return [*operational, tracking]
+
+
+def _place(settings: Settings) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    """Where the lake is."""
+    if settings.profile == "local":
+        return {"path": dg.MetadataValue.path(str(settings.lake_path))}
+    address = settings.cassandra
+    return {"keyspace": dg.MetadataValue.text(f"{address.keyspace} on {', '.join(address.hosts)}:{address.port}")}

@@ -20,6 +20,7 @@ NAME = "recruitment-platform"
 COMMANDS = {
     "demo": "A week of simulated traffic through the whole platform, scored against the truth.",
     "simulate": "Sends simulated traffic, whose facts are known, into the lake.",
+    "migrate": "Makes what the stores of the profile need: keyspace, tables, topic.",
     "import": "Takes exports of the site's tables in: CSV, JSON lines or Parquet.",
     "run": "Materializes a range of days, from the lake to the fact table.",
     "status": "How every day stands, and what was rejected.",
