@@ -7,7 +7,6 @@ DuckDB lets one program at a time hold the file (or several that only read). So 
 whoever holds it, and closes it at once.
 """
 
-import json
 import os
 import random
 import re
@@ -15,8 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,7 +23,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recruitment_platform.errors import InputError, ReconciliationError, StoreUnavailableError, SupersededError
+from recruitment_platform.errors import InputError, ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.conformity import differences
 from recruitment_platform.model.contract import (
     DIM_JOBS,
@@ -35,11 +33,18 @@ from recruitment_platform.model.contract import (
     LOAD_LEDGER,
 )
 from recruitment_platform.model.schemas import arrow_schema, duckdb_ddl
+from recruitment_platform.resources.loading import (
+    NO_ROWS,
+    dimension,
+    is_already_loaded,
+    ledger_row,
+    ledger_values,
+    reconcile,
+)
 from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore
 from recruitment_platform.sql import connect_duckdb, load_sql
 
 _TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSION)
-_DIMENSIONS = {table.name: table for table in (DIM_JOBS, DIM_PUBLISHERS)}
 
 # Nothing is fetched from the network, whatever a statement names.
 _CLOSED: dict[str, Any] = {
@@ -77,19 +82,15 @@ class DuckDBWarehouse:
         paths = [str(self._checked_file(key, what)) for key in files]
         with self._transaction(what) as connection:
             for manifest, digest in connection.execute(_sql("newest_load"), {"day": row.day}).fetchall():
-                if (manifest, digest) == (row.manifest, row.digest):
+                if is_already_loaded(what, row, manifest, digest):
                     return False
-                if manifest > row.manifest:
-                    raise SupersededError(
-                        f"{what}: manifest {manifest} is already loaded; {row.manifest} is older and changes nothing"
-                    )
             connection.execute(_sql("delete_day"), {"day": row.day})
             inserted = 0
             if paths:
                 [(inserted,)] = connection.execute(_sql("insert_day"), {"files": paths}).fetchall()
-            _reconcile(what, row, inserted, _totals(connection, [row.day])[row.day])
+            reconcile(what, row, inserted, _totals(connection, [row.day])[row.day])
             connection.execute(_sql("forget_load"), {"day": row.day, "manifest": row.manifest})
-            connection.execute(_sql("record_load"), _ledger_values(row))
+            connection.execute(_sql("record_load"), ledger_values(row))
         return True
 
     def replace_dimension(self, table: str, rows: pa.Table, version: int) -> bool:
@@ -98,9 +99,8 @@ class DuckDBWarehouse:
         Raises ReconciliationError where the rows are not as the contract says, StoreUnavailableError where the
         warehouse is held, full or damaged.
         """
-        if table not in _DIMENSIONS:
-            raise InputError(f"{table} is no dimension; they are {', '.join(_DIMENSIONS)}")
-        problems = differences(rows.schema, _DIMENSIONS[table])
+        contract = dimension(table)
+        problems = differences(rows.schema, contract)
         if problems:
             raise ReconciliationError(
                 f"{table} version {version}: {'; '.join(problems)}; the former one stays in force"
@@ -109,7 +109,7 @@ class DuckDBWarehouse:
             current = connection.execute(_sql("dimension_version"), {"dimension": table}).fetchall()
             if any(loaded >= version for (loaded,) in current):
                 return False
-            connection.register("incoming", rows.cast(arrow_schema(_DIMENSIONS[table])))
+            connection.register("incoming", rows.cast(arrow_schema(contract)))
             connection.execute(_sql(f"replace_{table}"))
             connection.unregister("incoming")
             connection.execute(load_sql("resources/sql", "job_performance"))
@@ -128,7 +128,7 @@ class DuckDBWarehouse:
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
         """What the fact table holds for each of the days, zeros where nothing."""
         asked = list(days)
-        nothing = {day: DayTotals(0, 0, 0, 0, 0, 0) for day in asked}
+        nothing = dict.fromkeys(asked, NO_ROWS)
         return self._read(nothing, lambda connection: _totals(connection, asked))
 
     def facts(self, first: date, last: date) -> pa.Table:
@@ -288,59 +288,12 @@ def _sql(name: str) -> str:
 
 def _totals(connection: duckdb.DuckDBPyConnection, days: list[date]) -> dict[date, DayTotals]:
     found = connection.execute(_sql("totals"), {"days": days}).fetchall()
-    nothing = {day: DayTotals(0, 0, 0, 0, 0, 0) for day in days}
-    return nothing | {day: DayTotals(*counts) for day, *counts in found}
-
-
-def _reconcile(what: str, row: LedgerRow, inserted: int, found: DayTotals) -> None:
-    pairs = (
-        ("rows in the files", inserted, row.rows),
-        ("rows of the day", found.rows, row.rows),
-        ("clicks", found.clicks, row.clicks),
-        ("spend in micros", found.spend_micros, row.spend_micros),
-    )
-    differing = [f"{name} {got} instead of {wanted}" for name, got, wanted in pairs if got != wanted]
-    if differing:
-        raise ReconciliationError(
-            f"{what}: manifest {row.manifest} was not loaded, {', '.join(differing)}; the day keeps its former rows. "
-            "Materialize it again"
-        )
-
-
-def _ledger_values(row: LedgerRow) -> dict[str, Any]:
-    return {
-        "day": row.day,
-        "manifest": row.manifest,
-        "digest": row.digest,
-        "rows": row.rows,
-        "clicks": row.clicks,
-        "spend": Decimal(row.spend_micros).scaleb(-6),
-        "watermark": json.dumps(dict(row.watermark), sort_keys=True, ensure_ascii=False),
-        "dim_version": row.dim_version,
-        "code_version": row.code_version,
-        "run_id": row.run_id,
-        "loaded_at": row.loaded_at,
-    }
+    return dict.fromkeys(days, NO_ROWS) | {day: DayTotals(*counts) for day, *counts in found}
 
 
 def _ledger(connection: duckdb.DuckDBPyConnection, days: list[date] | None) -> list[LedgerRow]:
     columns = connection.sql(_sql("ledger"), params={"days": days}).to_arrow_table().to_pylist()
-    return [
-        LedgerRow(
-            day=found["dates"],
-            manifest=found["manifest"],
-            digest=found["digest"],
-            rows=found["rows_loaded"],
-            clicks=found["clicks"],
-            spend_micros=found["spend_micros"],
-            watermark=json.loads(found["watermark"]),
-            dim_version=found["dim_version"],
-            code_version=found["code_version"],
-            run_id=found["run_id"],
-            loaded_at=found["loaded_at"].astimezone(UTC),
-        )
-        for found in columns
-    ]
+    return [ledger_row(found) for found in columns]
 
 
 def _first_line(error: Exception) -> str:

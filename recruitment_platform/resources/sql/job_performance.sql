@@ -1,4 +1,4 @@
--- What analysts read: each fact row once, with the names that its ids carry now.
+-- What analysts read: each fact row once, with the names that its ids carry now. One text for DuckDB and Redshift.
 -- The ids are the fact's own (as of the event's time); a name is that of the newest version of dim_jobs that has one for
 -- the id, so a job that left the site keeps its name. Each name is looked up by one row per id: no fact row doubles.
 CREATE OR REPLACE VIEW job_performance AS
@@ -14,7 +14,7 @@ WITH jobs AS (
             *,
             row_number() OVER (PARTITION BY job_id ORDER BY valid_from DESC) AS newest
         FROM dim_jobs
-    )
+    ) AS versions
     WHERE newest = 1
 ),
 
@@ -29,7 +29,7 @@ companies AS (
             row_number() OVER (PARTITION BY company_id ORDER BY valid_from DESC, job_id DESC) AS newest
         FROM dim_jobs
         WHERE company_name IS NOT NULL
-    )
+    ) AS versions
     WHERE newest = 1
 ),
 
@@ -44,7 +44,7 @@ campaigns AS (
             row_number() OVER (PARTITION BY campaign_id ORDER BY valid_from DESC, job_id DESC) AS newest
         FROM dim_jobs
         WHERE campaign_name IS NOT NULL
-    )
+    ) AS versions
     WHERE newest = 1
 ),
 
@@ -59,7 +59,7 @@ job_groups AS (
             row_number() OVER (PARTITION BY group_id ORDER BY valid_from DESC, job_id DESC) AS newest
         FROM dim_jobs
         WHERE group_name IS NOT NULL
-    )
+    ) AS versions
     WHERE newest = 1
 ),
 
