@@ -160,6 +160,14 @@ class Settings(BaseSettings):
         return self.home / "lake"
 
     @property
+    def lake_place(self) -> str:
+        """Where the lake is, for people."""
+        if self.profile == "local":
+            return str(self.home)
+        address = self.cassandra
+        return f"keyspace {address.keyspace} on {', '.join(address.hosts)}:{address.port}"
+
+    @property
     def operational_path(self) -> Path:
         """The embedded relational store: operational tables and dim_jobs."""
         return self.home / "operational.sqlite"

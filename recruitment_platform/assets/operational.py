@@ -47,7 +47,7 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
         metadata={
             "dagster/table_name": LAKE_TRACKING.name,
             "dagster/column_schema": column_schema(LAKE_TRACKING),
-            **_place(settings),
+            "place": _place(settings),
         },
         group_name=LAKE_GROUP,
         owners=ENGINEERS,
@@ -57,9 +57,7 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
     return [*operational, tracking]
 
 
-def _place(settings: Settings) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
-    """Where the lake is."""
+def _place(settings: Settings) -> dg.MetadataValue:
     if settings.profile == "local":
-        return {"path": dg.MetadataValue.path(str(settings.lake_path))}
-    address = settings.cassandra
-    return {"keyspace": dg.MetadataValue.text(f"{address.keyspace} on {', '.join(address.hosts)}:{address.port}")}
+        return dg.MetadataValue.path(str(settings.lake_path))
+    return dg.MetadataValue.text(settings.lake_place)

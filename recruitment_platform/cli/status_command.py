@@ -50,7 +50,7 @@ def command(first: date | None, last: date | None) -> None:
     if statuses:
         _write_days(statuses, truths, out)
     else:
-        note(f"there are no events in {settings.home} yet; begin with recruitment-platform simulate or import")
+        note(f"there are no events in {settings.lake_place} yet; begin with recruitment-platform simulate or import")
     rejected = stores.lake.rejected_by_ingest_day()
     if rejected:
         out.write("\n")

@@ -30,7 +30,7 @@ def existing_stores(settings: Settings) -> Stores:
     home = settings.home
     if home.exists() and not home.is_dir():
         raise _is_a_file(home)
-    if not home.exists():
+    if settings.profile == "local" and not home.exists():
         raise InputError(
             f"there is nothing in {home} yet; begin with recruitment-platform demo, simulate or import, "
             "or set RECRUITMENT_HOME"

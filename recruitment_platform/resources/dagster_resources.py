@@ -133,7 +133,7 @@ def _embedded_stores(settings: Settings) -> dict[str, Any]:
 def _server_stores(settings: Settings) -> dict[str, Any]:
     from recruitment_platform.resources import dagster_servers as servers
 
-    bucket = {
+    bucket: dict[str, Any] = {
         "bucket": servers.shown(settings.s3),
         "secret_key": servers.secret(settings.s3, "secret_key"),
         "scratch": str(settings.object_cache_path),

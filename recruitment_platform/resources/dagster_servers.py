@@ -69,6 +69,7 @@ class S3StoreResource(S3Resource):
     bucket: str
     prefix: str
     scratch: str
+    tls_ca: str | None
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[ObjectStore]]:
@@ -80,7 +81,7 @@ class S3StoreResource(S3Resource):
                 region=self.region_name,
                 access_key=self.aws_access_key_id,
                 secret_key=self.aws_secret_access_key,
-                tls_ca=self.verify,
+                tls_ca=self.tls_ca,
             )
         )
         yield cache(lambda: open_s3(address, Path(self.scratch)))
@@ -131,7 +132,7 @@ def s3_store_resource(address: S3Address, scratch: Path) -> S3StoreResource:
         region_name=address.region,
         aws_access_key_id=address.access_key,
         aws_secret_access_key=secret(address, "secret_key"),
-        verify=None if address.tls_ca is None else str(address.tls_ca),
+        tls_ca=None if address.tls_ca is None else str(address.tls_ca),
     )
 
 
