@@ -1,4 +1,4 @@
-"""What tests of several parts share: the one Spark of a test run."""
+"""What tests of several parts share: the one Spark of a test run, and the real servers."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 
 from recruitment_platform.transforms.engines import SparkEngine, local_spark_session, spark_config
+
+pytest_plugins = ["recruitment_platform_tests.servers_fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,111 @@
+"""MariaDB as a process of this machine: the system's, or Debian's packages unpacked; its first tables and user."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from recruitment_platform.servers.server import Kind, Server
+from recruitment_platform.servers.software import debian, installed, run
+
+USER = DATABASE = "recruitment"
+
+_HERE = Path(__file__).parent
+_PROGRAM = "usr/sbin/mariadbd"
+_SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
+_PROBE_SECONDS = 2
+
+
+def _install() -> Path:
+    if Path("/", _PROGRAM).exists():
+        return Path("/")
+    return installed("mariadb", lambda folder: debian("mariadb-server-core", folder))
+
+
+def _prepare(server: Server, software: Path) -> None:
+    data = server.folder / "data"
+    data.mkdir()
+    scripts = software / "usr/share/mysql"
+    tables = [(scripts / name).read_text(encoding="utf-8") for name in _SYSTEM_TABLES if (scripts / name).exists()]
+    users = Template((_HERE / "mariadb_users.sql").read_text(encoding="utf-8"))
+    made = users.substitute(database=DATABASE, user=USER, password=server.password)
+    statements = "\n".join([(_HERE / "mariadb_first.sql").read_text(encoding="utf-8"), *tables, made])
+    run(
+        [*_program(server, software), "--bootstrap", "--log-warnings=0"],
+        "making MariaDB's first tables",
+        environment=_variables(server, software),
+        stdin=statements,
+    )
+
+
+def _program(server: Server, software: Path) -> list[str]:
+    return [
+        *(
+            str(software / _PROGRAM),
+            "--no-defaults",
+            f"--basedir={software / 'usr'}",
+            f"--datadir={server.folder}/data",
+        ),
+        *(f"--lc-messages-dir={software / 'usr/share/mysql'}", "--innodb-log-file-size=8M"),
+        *(["--user=root"] if os.geteuid() == 0 else []),
+    ]
+
+
+def _command(server: Server, software: Path) -> Sequence[str]:
+    return [
+        *_program(server, software),
+        *(f"--socket={server.folder / 'socket'}", f"--pid-file={server.folder / 'pid'}"),
+        *(f"--port={server.port}", f"--bind-address={server.host}", "--skip-name-resolve"),
+        # Committed is what the kernel has: it survives the server's death, and costs no disk's patience.
+        *("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=128M", "--skip-log-bin"),
+        *("--local-infile=1", "--character-set-server=utf8mb4", "--performance-schema=0"),
+    ]
+
+
+def _variables(server: Server, software: Path) -> dict[str, str]:
+    folders = sorted(
+        {str(path.parent) for path in software.glob("usr/lib/*/lib*.so*")} if software != Path("/") else ()
+    )
+    return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
+
+
+def _probe(server: Server) -> str | None:
+    import pymysql
+
+    try:
+        pymysql.connect(
+            host=server.host,
+            port=server.port,
+            user=USER,
+            password=server.password,
+            database=DATABASE,
+            connect_timeout=_PROBE_SECONDS,
+            read_timeout=_PROBE_SECONDS,
+        ).close()
+    except pymysql.MySQLError as error:
+        return str(error)
+    return None
+
+
+def _addresses(server: Server) -> dict[str, str]:
+    return {
+        "RECRUITMENT_MYSQL_HOST": server.host,
+        "RECRUITMENT_MYSQL_PORT": str(server.port),
+        "RECRUITMENT_MYSQL_DATABASE": DATABASE,
+        "RECRUITMENT_MYSQL_USER": USER,
+        "RECRUITMENT_MYSQL_PASSWORD": server.password,
+    }
+
+
+KIND = Kind(
+    name="mariadb",
+    title="MariaDB",
+    ports=1,
+    user=USER,
+    install=_install,
+    prepare=_prepare,
+    command=_command,
+    variables=_variables,
+    probe=_probe,
+    addresses=_addresses,
+)

@@ -1,0 +1,3 @@
+CREATE DATABASE mysql;
+USE mysql;
+SET @auth_root_socket = 'root';
