@@ -7,7 +7,21 @@ import pytest
 
 from recruitment_platform.transforms.engines import SparkEngine, local_spark_session, spark_config
 
-pytest_plugins = ["recruitment_platform_tests.servers_fixtures"]
+# Imported to be found: pytest takes a `pytest_plugins` only at the very root.
+from recruitment_platform_tests.servers_fixtures import (  # noqa: F401
+    bucket,
+    cassandra_server,
+    database,
+    kafka_server,
+    keyspace,
+    mariadb_server,
+    postgres_database,
+    postgres_server,
+    s3_server,
+    server_start,
+    servers_folder,
+    topic,
+)
 
 
 @pytest.fixture(scope="session")
