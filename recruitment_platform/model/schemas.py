@@ -1,4 +1,4 @@
-"""Schemas of other systems, derived from the contract: Arrow, DuckDB, SQLAlchemy.
+"""Schemas of other systems, derived from the contract: Arrow, DuckDB, Redshift, SQLAlchemy, Spark.
 
 What belongs here: one function a system that turns a contract's `Table` into that system's schema.
 """
@@ -11,7 +11,15 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from recruitment_platform.model.contract import ColumnType, Table
+from recruitment_platform.model.contract import (
+    DIM_JOBS,
+    DIM_PUBLISHERS,
+    DIMENSION_VERSION,
+    HOURLY_FACTS,
+    LOAD_LEDGER,
+    ColumnType,
+    Table,
+)
 
 
 def arrow_type(column_type: ColumnType) -> pa.DataType:
@@ -60,6 +68,51 @@ def duckdb_ddl(table: Table) -> str:
         for column in table.columns
     )
     return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n)"
+
+
+_REDSHIFT_LAYOUT = {
+    # Days are deleted, copied and asked for by date: sorted by it, a day is a few blocks, and the others are not read.
+    # Analysts group by job: with a job's rows on one node they are summed where they lie.
+    HOURLY_FACTS.name: "DISTSTYLE KEY\nDISTKEY (job_id)\nCOMPOUND SORTKEY (dates, hours)",
+    # Thousands of rows: a copy on every node, so that no join with the facts moves any of them.
+    DIM_JOBS.name: "DISTSTYLE ALL\nCOMPOUND SORTKEY (job_id, valid_from)",
+    DIM_PUBLISHERS.name: "DISTSTYLE ALL\nCOMPOUND SORTKEY (publisher_id)",
+    # One row a load, looked up by its day.
+    LOAD_LEDGER.name: "DISTSTYLE ALL\nCOMPOUND SORTKEY (dates, manifest)",
+    DIMENSION_VERSION.name: "DISTSTYLE ALL",
+}
+_LONGEST_VARCHAR = 65535
+_BYTES_OF_A_CHARACTER = 4
+
+
+def redshift_bytes(column_type: ColumnType) -> int:
+    """How many bytes of UTF-8 a text column holds on Redshift, which counts bytes, and no more than 65535 of them."""
+    return min(column_type.length * _BYTES_OF_A_CHARACTER, _LONGEST_VARCHAR)
+
+
+def redshift_type(column_type: ColumnType) -> str:
+    """Redshift's type of a contract's type: timestamps are without zone, UTC."""
+    match column_type.kind:
+        case "int":
+            return "INTEGER"
+        case "text":
+            return f"VARCHAR({redshift_bytes(column_type)})"
+        case "decimal":
+            return f"DECIMAL({column_type.precision}, {column_type.scale})"
+        case _:
+            return column_type.kind.upper()
+
+
+def redshift_ddl(table: Table) -> str:
+    """`CREATE TABLE IF NOT EXISTS` for Redshift, with how its rows are distributed and sorted.
+
+    No key is declared: Redshift enforces none, and its planner would believe one that did not hold.
+    """
+    columns = ",\n".join(
+        f"    {column.name} {redshift_type(column.type)}{'' if column.nullable else ' NOT NULL'}"
+        for column in table.columns
+    )
+    return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n)\n{_REDSHIFT_LAYOUT[table.name]}"
 
 
 class Micros(sa.types.TypeDecorator[Decimal]):

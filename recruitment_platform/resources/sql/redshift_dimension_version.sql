@@ -1,0 +1,5 @@
+SELECT
+    version,
+    loaded_at
+FROM dimension_version
+WHERE dimension = :dimension

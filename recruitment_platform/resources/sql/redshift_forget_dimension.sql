@@ -1,0 +1,2 @@
+DELETE FROM dimension_version
+WHERE dimension = :dimension

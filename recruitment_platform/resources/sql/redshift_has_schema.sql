@@ -1,0 +1,3 @@
+SELECT count(*) AS found
+FROM pg_namespace
+WHERE nspname = lower(:schema)
