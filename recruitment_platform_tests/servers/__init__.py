@@ -1,1 +1,1 @@
-"""Tests of the real servers as processes."""
+"""Tests of `recruitment_platform.servers`."""
