@@ -92,12 +92,12 @@ def _import_tracking(
         while (rest := batch.after(after)).received:
             now = datetime.now(UTC)
             judged = through(rest.table, rules, file.source, rest.positions, now)
-            rejected = _refused(rest, judged.rejected, file.source, path, _ingest_date(rules.time_zone, now))
+            refused = refused_rows(rest, judged.rejected, file.source, path, ingest_date(rules.time_zone, now))
             file.check_unchanged()
             if lake.append(
                 file.source,
                 accepted=judged.accepted,
-                rejected=rejected,
+                rejected=refused,
                 after=after,
                 last_position=rest.last_position,
                 received=rest.received,
@@ -123,8 +123,8 @@ def _import_tracking(
     )
 
 
-def _refused(batch: Batch, judged: pa.Table, source: str, path: str, ingest_date: date) -> list[RejectedRow]:
-    """The batch's malformed rows and those that the door rejected, by position."""
+def refused_rows(batch: Batch, judged: pa.Table, source: str, path: str, day: date) -> list[RejectedRow]:
+    """The batch's malformed rows and those that the door rejected, by position; `day` is the ingest day."""
     refused = batch.table.filter(pc.is_in(batch.positions, value_set=judged.column("position").combine_chunks()))
     problems = [(row.position, row.reason, row.content) for row in batch.bad]
     problems += zip(
@@ -134,7 +134,7 @@ def _refused(batch: Batch, judged: pa.Table, source: str, path: str, ingest_date
         strict=True,
     )
     return [
-        RejectedRow(TRACKING.name, source, position, reason, content, ingest_date, path)
+        RejectedRow(TRACKING.name, source, position, reason, content, day, path)
         for position, reason, content in sorted(problems)
     ]
 
@@ -210,7 +210,7 @@ def generic_text(values: Mapping[str, str]) -> str:
 def _reject(
     settings: Settings, lake: EventLake, table: str, file: SourceFile, problems: Iterable[tuple[int, str, str]]
 ) -> None:
-    day = _ingest_date(settings.time_zone, datetime.now(UTC))
+    day = ingest_date(settings.time_zone, datetime.now(UTC))
     path = str(file.path.absolute())
     rows: Sequence[RejectedRow] = [
         RejectedRow(table, file.source, position, reason, content, day, path)
@@ -220,7 +220,8 @@ def _reject(
         lake.reject(rows)
 
 
-def _ingest_date(time_zone: str, now: datetime) -> date:
+def ingest_date(time_zone: str, now: datetime) -> date:
+    """The day on which what comes in at that instant comes in."""
     return now.astimezone(ZoneInfo(time_zone)).date()
 
 

@@ -83,7 +83,7 @@ class Lines:
 
     def text(self) -> str:
         """The record's text without its last line end."""
-        return "".join(self.record).rstrip("\r\n")[:_SHOWN]
+        return shown("".join(self.record))
 
 
 def csv_header(lines: Lines) -> list[str]:
@@ -149,29 +149,36 @@ _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant
 
 
 def json_records(lines: Lines) -> Iterator[tuple[int, dict[str, str | None] | Malformed]]:
-    """(line, values as text) for each line that is a JSON object; blank lines are none.
-
-    Numbers keep their digits, `true` and `false` are these words, nested values are compact JSON text.
-    """
+    """(line, values as text) for each line that is a JSON object; blank lines are none."""
     while True:
         position = lines.start_record()
         try:
             line = next(lines)
-            if line.isspace():
-                continue
-            value = _DECODER.decode(line)
-            if isinstance(value, dict):
-                yield position, {name: json_value_text(item) for name, item in value.items()}
-            else:
-                yield position, Malformed("is not a JSON object", lines.text())
         except StopIteration:
             return
         except csv.Error as error:
             yield position, Malformed(str(error), lines.text())
-        except RecursionError:
-            yield position, Malformed("is nested too deeply", lines.text())
-        except json.JSONDecodeError as error:
-            yield position, Malformed(f"is not valid JSON: {error.msg} at character {error.colno}", lines.text())
+            continue
+        if not line.isspace():
+            yield position, json_record(line)
+
+
+def json_record(text: str) -> dict[str, str | None] | Malformed:
+    """The values of a JSON object as text: numbers keep their digits, nested values are compact JSON text."""
+    try:
+        value = _DECODER.decode(text)
+        if isinstance(value, dict):
+            return {name: json_value_text(item) for name, item in value.items()}
+    except RecursionError:
+        return Malformed("is nested too deeply", shown(text))
+    except json.JSONDecodeError as error:
+        return Malformed(f"is not valid JSON: {error.msg} at character {error.colno}", shown(text))
+    return Malformed("is not a JSON object", shown(text))
+
+
+def shown(text: str) -> str:
+    """As much of a record's text as is kept, without its last line end."""
+    return text.rstrip("\r\n")[:_SHOWN]
 
 
 def json_value_text(value: Any) -> str | None:
