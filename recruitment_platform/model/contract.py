@@ -243,6 +243,19 @@ LOAD_LEDGER = Table(
     ),
 )
 
+EVENTS_LOAD = Table(
+    name="events_load",
+    doc="Which manifest each day of the operational reports' table `events` holds.",
+    key=("dates",),
+    columns=(
+        Column("dates", DATE, "The day.", nullable=False),
+        Column("manifest", BIGINT, "Number of the manifest that was loaded.", nullable=False),
+        Column("digest", text(64), "SHA-256 of the day's rows.", nullable=False),
+        Column("rows_loaded", BIGINT, "Rows of the day.", nullable=False),
+        Column("loaded_at", TIMESTAMP, "When it was loaded, UTC.", nullable=False),
+    ),
+)
+
 DIMENSION_VERSION = Table(
     name="dimension_version",
     doc="Which version of each dimension the warehouse holds.",

@@ -115,24 +115,40 @@ def redshift_ddl(table: Table) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n)\n{_REDSHIFT_LAYOUT[table.name]}"
 
 
-class Micros(sa.types.TypeDecorator[Decimal]):
-    """Money as integer millionths in the database, Decimal in Python; ValueError where six decimals do not hold it."""
+class Money(sa.types.TypeDecorator[Decimal]):
+    """Money: DECIMAL on MySQL, elsewhere (SQLite has none) integer millionths; Decimal in Python.
+
+    ValueError where a value has more than `scale` decimals.
+    """
 
     impl = sa.BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
-        """To micros."""
+    def __init__(self, precision: int, scale: int) -> None:
+        super().__init__()
+        self.precision = precision
+        self.scale = scale
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Exact in each database."""
+        if dialect.name == "mysql":
+            return dialect.type_descriptor(sa.Numeric(self.precision, self.scale))
+        return dialect.type_descriptor(sa.BigInteger())
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
+        """As the database keeps it."""
         if value is None:
             return None
-        micros = int(value * 1_000_000)
-        if micros != value * 1_000_000:
-            raise ValueError(f"{value} has more than 6 decimals")
-        return micros
+        scaled = value.scaleb(self.scale)
+        if scaled != int(scaled):
+            raise ValueError(f"{value} has more than {self.scale} decimals")
+        return value if dialect.name == "mysql" else int(value * 1_000_000)
 
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:
-        """From micros."""
-        return None if value is None else Decimal(value).scaleb(-6)
+    def process_result_value(self, value: Decimal | int | None, dialect: sa.Dialect) -> Decimal | None:
+        """From what the database keeps."""
+        if value is None or isinstance(value, Decimal):
+            return value
+        return Decimal(value).scaleb(-6)
 
 
 class UtcTimestamp(sa.types.TypeDecorator[datetime]):
@@ -143,7 +159,7 @@ class UtcTimestamp(sa.types.TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[datetime]:
         """MySQL's DATETIME drops the fraction unless told otherwise."""
-        if dialect.name in ("mysql", "mariadb"):
+        if dialect.name == "mysql":
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime())
 
@@ -160,8 +176,12 @@ class UtcTimestamp(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+ON_MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+"""What every `sa.Table` says to MySQL: transactions, all of Unicode, and texts that differ by case or accent differ."""
+
+
 def sqlalchemy_type(column_type: ColumnType) -> sa.types.TypeEngine[Any]:
-    """SQLAlchemy's type of a contract's type: money in integer micros, timestamps in UTC."""
+    """SQLAlchemy's type of a contract's type: money is exact, timestamps are in UTC."""
     match column_type.kind:
         case "int":
             return sa.Integer()
@@ -174,22 +194,17 @@ def sqlalchemy_type(column_type: ColumnType) -> sa.types.TypeEngine[Any]:
         case "timestamp":
             return UtcTimestamp()
         case "decimal":
-            return Micros()
+            return Money(column_type.precision, column_type.scale)
 
 
 def sqlalchemy_table(table: Table, metadata: sa.MetaData, name: str, *more: sa.Column[Any]) -> sa.Table:
     """The table under the name it has in the database, its key enforced, with `more` columns after the contract's."""
     columns = (
-        sa.Column(
-            column.name,
-            sqlalchemy_type(column.type),
-            primary_key=column.name in table.key,
-            nullable=column.nullable,
-            autoincrement=False,
-        )
+        sa.Column(column.name, sqlalchemy_type(column.type), nullable=column.nullable, autoincrement=False)
         for column in table.columns
     )
-    return sa.Table(name, metadata, *columns, *more)
+    # In the key's own order: rows lie by it where the database orders them by their key.
+    return sa.Table(name, metadata, *columns, *more, sa.PrimaryKeyConstraint(*table.key), **ON_MYSQL)
 
 
 def spark_type(column_type: ColumnType) -> str:

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from recruitment_platform.errors import InputError
 from recruitment_platform.model.contract import DIM_JOBS, Table
-from recruitment_platform.model.schemas import UtcTimestamp, arrow_schema, sqlalchemy_table
+from recruitment_platform.model.schemas import ON_MYSQL, UtcTimestamp, arrow_schema, sqlalchemy_table
+from recruitment_platform.resources import bulk
 from recruitment_platform.resources.protocols import DimRefresh
 from recruitment_platform.sql import load_sql
 
@@ -55,6 +56,7 @@ def dim_tables(metadata: sa.MetaData) -> DimTables:
             sa.Column("closed", sa.BigInteger(), nullable=False),
             sa.Column("total_rows", sa.BigInteger(), nullable=False),
             sa.Column("refreshed_at", UtcTimestamp(), nullable=False),
+            **ON_MYSQL,
         ),
     )
 
@@ -270,17 +272,17 @@ def _apply(connection: sa.Connection, tables: DimTables, as_of: datetime, work: 
             table.update().where(table.c.is_current == 1, table.c.job_id.in_(jobs)).values(valid_to=as_of, is_current=0)
         )
     names = [column.name for column in _attributes(tables)]
-    if work.open:
-        connection.execute(
-            table.insert(),
-            [
-                {
-                    **dict(zip(names, version, strict=True)),
-                    "valid_from": valid_from,
-                    "valid_to": None,
-                    "is_current": 1,
-                    "opened_as_of": as_of,
-                }
-                for valid_from, version in work.open
-            ],
-        )
+    bulk.insert(
+        connection,
+        table,
+        [
+            {
+                **dict(zip(names, version, strict=True)),
+                "valid_from": valid_from,
+                "valid_to": None,
+                "is_current": 1,
+                "opened_as_of": as_of,
+            }
+            for valid_from, version in work.open
+        ],
+    )

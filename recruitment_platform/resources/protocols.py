@@ -60,13 +60,14 @@ class RejectedRow:
 class LakeScan:
     """A day as the lake held it: the watermark and accepted count are read *before* `events` is.
 
-    `events` has the columns of `LAKE_TRACKING` (DuckDB scans it with projection pushed down), duplicates and conflicts
-    included where the lake keeps them; `duplicates` counts those that the lake itself has already dropped.
+    `events` has the columns of `LAKE_TRACKING` that were asked for, and may have the others (DuckDB scans it with
+    projection pushed down), duplicates and conflicts included where the lake keeps them; a reader is read once.
+    `duplicates` counts those that the lake itself has already dropped.
     """
 
     watermark: dict[str, int]
     accepted: int
-    events: ds.Dataset | pa.Table
+    events: ds.Dataset | pa.Table | pa.RecordBatchReader
     duplicates: int = 0
 
 
@@ -111,8 +112,8 @@ class EventLake(Protocol):
         """Without a scan: what each source partition brought to each of the days (all days by default)."""
         ...
 
-    def scan(self, day: date) -> LakeScan:
-        """The day's events, with the watermark read before them."""
+    def scan(self, day: date, columns: Sequence[str] | None = None) -> LakeScan:
+        """The day's events, with these columns at least (all by default) and the watermark read before them."""
         ...
 
     def ids_on_two_days(self, first: date, last: date) -> pa.Table:
@@ -213,7 +214,7 @@ class DimRefresh:
 
 
 class RelationalStore(Protocol):
-    """The site's operational tables, and dim_jobs."""
+    """The site's operational tables, dim_jobs, and `events`, the hourly facts for operational reports."""
 
     def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Inserts or replaces operational rows by id, typed as `model.operational` says; returns how many changed."""
@@ -240,6 +241,18 @@ class RelationalStore(Protocol):
 
     def dim_publishers(self) -> pa.Table:
         """Rows as `DIM_PUBLISHERS`."""
+        ...
+
+    def replace_events(self, day: date, manifest: int, digest: str, rows: pa.Table) -> bool:
+        """Replaces the day of `events` by the manifest's rows (as `HOURLY_FACTS`) in one transaction with its ledger.
+
+        Returns False, changing nothing, where that manifest is already there; raises SupersededError where a newer one
+        is, ReconciliationError where a row is of another day.
+        """
+        ...
+
+    def events(self, first: date, last: date) -> pa.Table:
+        """The rows of `events` of these days, as `HOURLY_FACTS`, in the order of its key."""
         ...
 
 

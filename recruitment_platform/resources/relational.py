@@ -1,7 +1,8 @@
-"""The relational store: the site's operational tables, rows kept as they come, and dim_jobs; through SQLAlchemy Core.
+"""The relational store: the site's operational tables, rows kept as they come, dim_jobs, and the reports' `events`.
 
-What belongs here: the store, portable to any database with transactions, and how SQLite, the embedded one, is opened.
-What does not: how raw rows become typed (`model.operational`), how dim_jobs evolves (`dim_jobs`).
+What belongs here: the store, in SQLAlchemy Core, portable between SQLite and MySQL, and how SQLite, the embedded one,
+is opened. What does not: how raw rows become typed (`model.operational`), how dim_jobs evolves (`dim_jobs`), how MySQL
+is opened (`mysql`), how many rows go in at once (`bulk`).
 
 Every writing transaction first updates the one row of `write_lock`, hence writers come one after the other, in every
 database alike, and what they read afterwards nobody else changes before they commit.
@@ -10,22 +11,23 @@ database alike, and what they read afterwards nobody else changes before they co
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from recruitment_platform.errors import InputError, StoreUnavailableError
-from recruitment_platform.model.contract import DIM_PUBLISHERS
+from recruitment_platform.errors import InputError, ReconciliationError, StoreUnavailableError, SupersededError
+from recruitment_platform.model.contract import DIM_PUBLISHERS, EVENTS_LOAD, HOURLY_FACTS
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES
-from recruitment_platform.model.schemas import sqlalchemy_table
-from recruitment_platform.resources import dim_jobs
+from recruitment_platform.model.schemas import ON_MYSQL, sqlalchemy_table
+from recruitment_platform.resources import bulk, dim_jobs
 from recruitment_platform.resources.protocols import DimRefresh
 
 METADATA = sa.MetaData()
@@ -36,6 +38,7 @@ _WRITE_LOCK = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
     sa.Column("taken", sa.BigInteger(), nullable=False),
+    **ON_MYSQL,
 )
 _OPERATIONAL = {
     name: sqlalchemy_table(table.contract, METADATA, table.physical_name) for name, table in OPERATIONAL_TABLES.items()
@@ -46,20 +49,25 @@ _GENERIC = sa.Table(
     sa.Column("table_name", sa.String(64), primary_key=True),
     sa.Column("row_hash", sa.String(64), primary_key=True),
     sa.Column("content", sa.Text(2**24 - 1), nullable=False),
+    **ON_MYSQL,
 )
 _DIM_JOBS = dim_jobs.dim_tables(METADATA)
+_EVENTS = sqlalchemy_table(HOURLY_FACTS, METADATA, "events")
+_EVENTS_LOAD = sqlalchemy_table(EVENTS_LOAD, METADATA, EVENTS_LOAD.name)
 
 
 @dataclass(frozen=True)
 class SqlRelationalStore:
     """Implements `RelationalStore` in the database of `engine`; `where` names it to people.
 
-    Every call is one transaction of its own: any number of threads and processes may use the store. Raises
-    StoreUnavailableError where the database is held, full, not writable or no database.
+    `explain` says what a failure of the database means and what to do, None where it is a mistake of ours. Every call
+    is one transaction of its own: any number of threads and processes may use the store. Raises StoreUnavailableError
+    where the database cannot be reached, is held, full, not writable or no database.
     """
 
     engine: sa.Engine
     where: str
+    explain: Callable[[sa.exc.DBAPIError], str | None]
 
     def create_tables(self) -> None:
         """Creates what is missing; a store that is complete is only read."""
@@ -67,11 +75,14 @@ class SqlRelationalStore:
             present = set(sa.inspect(connection).get_table_names())
             if present.issuperset(METADATA.tables) and _lock_row_exists(connection):
                 return
-        with _reachable(self.where), self.engine.begin() as connection:
+        with self._reading() as connection:
             for table in METADATA.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
-            if not _lock_row_exists(connection):
-                connection.execute(_WRITE_LOCK.insert(), {"id": 1, "taken": 0})
+            # Unless another program does so at the same time: MySQL commits each table that is made.
+            once = (
+                _WRITE_LOCK.insert().prefix_with("OR IGNORE", dialect="sqlite").prefix_with("IGNORE", dialect="mysql")
+            )
+            connection.execute(once, {"id": 1, "taken": 0})
 
     def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Inserts or replaces operational rows by id; columns that a row lacks become null, the last of equal ids wins.
@@ -98,8 +109,7 @@ class SqlRelationalStore:
                 replaced = [id_ for id_ in ids if id_ in stored and stored[id_] != given[id_]]
                 if replaced:
                     connection.execute(target.delete().where(target.c.id.in_(replaced)))
-            if changed:
-                connection.execute(target.insert(), [dict(zip(names, given[id_], strict=True)) for id_ in changed])
+            bulk.insert(connection, target, [dict(zip(names, given[id_], strict=True)) for id_ in changed])
         return len(changed)
 
     def store_generic(self, table: str, rows: Sequence[str]) -> int:
@@ -116,14 +126,14 @@ class SqlRelationalStore:
                 )
                 for row_hash in known.scalars():
                     del given[row_hash]
-            if given:
-                connection.execute(
-                    _GENERIC.insert(),
-                    [
-                        {"table_name": table, "row_hash": row_hash, "content": content}
-                        for row_hash, content in given.items()
-                    ],
-                )
+            bulk.insert(
+                connection,
+                _GENERIC,
+                [
+                    {"table_name": table, "row_hash": row_hash, "content": content}
+                    for row_hash, content in given.items()
+                ],
+            )
         return len(given)
 
     def counts(self) -> dict[str, int]:
@@ -166,16 +176,72 @@ class SqlRelationalStore:
             ).all()
         return dim_jobs.arrow_rows(DIM_PUBLISHERS, rows)
 
+    def replace_events(self, day: date, manifest: int, digest: str, rows: pa.Table) -> bool:
+        """Replaces the day of the reports' `events` by the rows (as `HOURLY_FACTS`) of that manifest, with its ledger.
+
+        Returns False, changing nothing, where that manifest is already there. Raises SupersededError where a newer one
+        is, ReconciliationError where a row is of another day.
+        """
+        others = pc.unique(rows["dates"].filter(pc.not_equal(rows["dates"], day))).to_pylist()
+        if others:
+            raise ReconciliationError(f"mysql_events {day}: rows of {', '.join(map(str, others))} are among its own")
+        with self._writing() as connection:
+            loaded = connection.execute(
+                sa.select(_EVENTS_LOAD.c.manifest, _EVENTS_LOAD.c.digest).where(_EVENTS_LOAD.c.dates == day)
+            ).one_or_none()
+            if loaded is not None:
+                if tuple(loaded) == (manifest, digest):
+                    return False
+                if loaded.manifest > manifest:
+                    raise SupersededError(
+                        f"mysql_events {day}: manifest {loaded.manifest} is already there; {manifest} is older and "
+                        "changes nothing"
+                    )
+            connection.execute(_EVENTS.delete().where(_EVENTS.c.dates == day))
+            connection.execute(_EVENTS_LOAD.delete().where(_EVENTS_LOAD.c.dates == day))
+            bulk.insert_arrow(connection, _EVENTS, rows.select(HOURLY_FACTS.column_names))
+            connection.execute(
+                _EVENTS_LOAD.insert(),
+                {
+                    "dates": day,
+                    "manifest": manifest,
+                    "digest": digest,
+                    "rows_loaded": rows.num_rows,
+                    "loaded_at": datetime.now(UTC),
+                },
+            )
+        return True
+
+    def events(self, first: date, last: date) -> pa.Table:
+        """The rows of `events` of these days, both included, as `HOURLY_FACTS`, in the order of its key."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                sa.select(_EVENTS).where(_EVENTS.c.dates.between(first, last)).order_by(*_EVENTS.primary_key)
+            ).all()
+        return dim_jobs.arrow_rows(HOURLY_FACTS, rows)
+
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _reachable(self.where), self.engine.begin() as connection:
+        with self._reachable(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with _reachable(self.where), self.engine.begin() as connection:
+        with self._reading() as connection:
+            # Before anything is read: what a transaction sees in MySQL is what was committed at its first read.
             connection.execute(_WRITE_LOCK.update().values(taken=_WRITE_LOCK.c.taken + 1))
             yield connection
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """Turns the database's failures into one line; what is a mistake of ours stays as it is."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            cause = self.explain(error)
+            if cause is None:
+                raise
+            raise StoreUnavailableError(f"{self.where} {cause}") from error
 
 
 def _lock_row_exists(connection: sa.Connection) -> bool:
@@ -209,7 +275,7 @@ def open_relational(path: Path, busy_seconds: float = 30.0) -> SqlRelationalStor
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
-    store = SqlRelationalStore(engine, str(path))
+    store = SqlRelationalStore(engine, str(path), _explain)
     store.create_tables()
     return store
 
@@ -237,14 +303,9 @@ _SQLITE_CAUSES = {
 }
 
 
-@contextmanager
-def _reachable(where: str) -> Iterator[None]:
-    """Turns the database's failures into one line; what is a mistake of ours stays as it is."""
-    try:
-        yield
-    except sa.exc.DatabaseError as error:
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        cause = _SQLITE_CAUSES.get(code & 0xFF) if code is not None else None
-        if cause is None and not isinstance(error, sa.exc.OperationalError):
-            raise
-        raise StoreUnavailableError(f"{where} {cause or f'failed: {error.orig}'}") from error
+def _explain(error: sa.exc.DBAPIError) -> str | None:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    cause = _SQLITE_CAUSES.get(code & 0xFF) if code is not None else None
+    if cause is None and isinstance(error, sa.exc.OperationalError):
+        return f"failed: {error.orig}"
+    return cause

@@ -35,6 +35,7 @@ from recruitment_platform_tests.resources.relational_stores import (
     ALIASES,
     FIRST,
     OPENERS,
+    chosen,
     delete,
     empty,
     table_rows,
@@ -47,7 +48,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @pytest.fixture(params=sorted(OPENERS))
 def store_name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    return chosen(request)
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from recruitment_platform.model.contract import DIM_PUBLISHERS
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.relational import SqlRelationalStore
-from recruitment_platform_tests.resources.relational_stores import OPENERS, empty, table_rows
+from recruitment_platform_tests.resources.relational_stores import OPENERS, chosen, empty, table_rows
 
 
 @pytest.fixture(params=sorted(OPENERS))
 def store_name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    return chosen(request)
 
 
 @pytest.fixture
