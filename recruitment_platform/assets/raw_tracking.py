@@ -3,6 +3,8 @@
 What belongs here: the asset, its metadata, its days. What does not: how a snapshot is taken (`pipeline.snapshot`).
 """
 
+from typing import Any
+
 import dagster as dg
 
 from recruitment_platform.assets import metadata
@@ -16,12 +18,14 @@ from recruitment_platform.assets.catalog import (
 )
 from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
 from recruitment_platform.model import contract
+from recruitment_platform.model.door import DoorRules
 from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.manifests import SnapshotManifest
 from recruitment_platform.pipeline.retention import BEING_WRITTEN
 from recruitment_platform.pipeline.snapshot import CODE_VERSION, take_snapshots
 from recruitment_platform.resources.dagster_resources import Opener
 from recruitment_platform.resources.protocols import EventLake, ObjectStore
+from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 from recruitment_platform.sql import load_sql
 from recruitment_platform.transforms.lineage import ColumnLineage, column_lineage
@@ -29,7 +33,8 @@ from recruitment_platform.transforms.lineage import ColumnLineage, column_lineag
 DESCRIPTION = """The day's snapshot: its distinct events, with the columns that transforms read.
 
 Everything downstream reads the snapshot, never the moving lake, so a day can be computed again and gives the same. A
-snapshot equal to the one in force is not written again. A day that does not add up (accepted = distinct + duplicates +
+snapshot equal to the one in force is not written again. Where events come through Kafka, what is still waiting there is
+taken in first. A day that does not add up (accepted = distinct + duplicates +
 conflicts) has `error` in its metadata, and is failed by the publishing step; the other days go on.
 """
 
@@ -59,9 +64,11 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         lake: dg.ResourceParam[Opener[EventLake]],
         objects: dg.ResourceParam[Opener[ObjectStore]],
+        event_log: dg.ResourceParam[Opener[Any]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
         with platform_failures():
+            _drain(event_log(), lake(), door_rules(settings))
             taken = take_snapshots(lake(), objects(), wanted, time_zone=settings.time_zone, run_id=context.run.run_id)
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
@@ -80,6 +87,16 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         return dg.MaterializeResult()
 
     return raw_tracking
+
+
+def _drain(event_log: Any, lake: EventLake, rules: DoorRules) -> None:
+    """Takes in what waits in the event log, a `KafkaEventLog` or None: its module is not loaded where there is none."""
+    if event_log is None:
+        return
+    from recruitment_platform.ingest.event_log import drain
+
+    came = drain(event_log, lake, rules)
+    PROGRESS.info(f"raw_tracking: {came.received:,} messages taken in that waited in Kafka")
 
 
 def _lineage() -> ColumnLineage:

@@ -122,6 +122,7 @@ def _embedded_stores(settings: Settings) -> dict[str, Any]:
         "lake": ParquetLakeResource(path=str(settings.lake_path), **_rules(settings)),
         "relational": SqliteRelationalResource(path=str(settings.operational_path)),
         "objects": FolderStoreResource(path=str(settings.object_store_path)),
+        "event_log": _no_event_log(),
         "warehouse": DuckDBWarehouseResource(
             path=str(settings.warehouse_path),
             wait=settings.warehouse_wait.total_seconds(),
@@ -155,8 +156,17 @@ def _server_stores(settings: Settings) -> dict[str, Any]:
             address=servers.shown(settings.mysql), password=servers.secret(settings.mysql, "password")
         ),
         "objects": servers.s3_store_resource(settings.s3, settings.object_cache_path),
+        "event_log": servers.KafkaEventLogResource(
+            address=servers.shown(settings.kafka), password=servers.secret(settings.kafka, "password")
+        )
+        if settings.has_kafka
+        else _no_event_log(),
         "warehouse": warehouse,
     }
+
+
+def _no_event_log() -> dg.ResourceDefinition:
+    return dg.ResourceDefinition.hardcoded_resource(lambda: None, "None: events come into the lake directly.")
 
 
 def _rules(settings: Settings) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from dagster_aws.s3 import S3Resource
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from recruitment_platform.addresses import CassandraAddress, MySQLAddress, RedshiftAddress, S3Address
+from recruitment_platform.addresses import CassandraAddress, KafkaAddress, MySQLAddress, RedshiftAddress, S3Address
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.resources.cassandra import open_cassandra_lake
 from recruitment_platform.resources.dagster_resources import Opener
+from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
 from recruitment_platform.resources.mysql import open_mysql
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
 from recruitment_platform.resources.redshift import open_redshift
@@ -48,6 +49,19 @@ class CassandraLakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
         address = CassandraAddress(**_given(self.address, password=self.password))
         yield cache(lambda: open_cassandra_lake(address, rules))
+
+
+class KafkaEventLogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The event log before the lake."""
+
+    address: dict[str, Any]
+    password: str | None
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[KafkaEventLog]]:
+        """Gives the opener."""
+        address = KafkaAddress(**_given(self.address, password=self.password))
+        yield cache(lambda: open_event_log(address))
 
 
 class MySQLRelationalResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -5,6 +5,7 @@ stores themselves (a file each). A server's module is loaded only where the prof
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.resources.lake import open_lake
@@ -14,15 +15,19 @@ from recruitment_platform.resources.relational import open_relational
 from recruitment_platform.resources.warehouse import DuckDBWarehouse
 from recruitment_platform.settings import Settings
 
+if TYPE_CHECKING:
+    from recruitment_platform.resources.kafka import KafkaEventLog
+
 
 @dataclass(frozen=True)
 class Stores:
-    """The four stores of a platform."""
+    """The four stores of a platform, and the event log before the lake, where it has one."""
 
     lake: EventLake
     relational: RelationalStore
     objects: ObjectStore
     warehouse: Warehouse
+    event_log: "KafkaEventLog | None"
 
 
 def door_rules(settings: Settings) -> DoorRules:
@@ -47,6 +52,7 @@ def open_stores(settings: Settings) -> Stores:
         relational=open_relational_store(settings),
         objects=objects,
         warehouse=open_warehouse(settings, objects),
+        event_log=open_log(settings),
     )
 
 
@@ -57,6 +63,15 @@ def open_event_lake(settings: Settings) -> EventLake:
     from recruitment_platform.resources.cassandra import open_cassandra_lake
 
     return open_cassandra_lake(settings.cassandra, door_rules(settings))
+
+
+def open_log(settings: Settings) -> "KafkaEventLog | None":
+    """The event log before the lake, which is asked nothing yet; None where events come into the lake directly."""
+    if not settings.has_kafka:
+        return None
+    from recruitment_platform.resources.kafka import open_event_log
+
+    return open_event_log(settings.kafka)
 
 
 def open_relational_store(settings: Settings) -> RelationalStore:
