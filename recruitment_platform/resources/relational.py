@@ -180,7 +180,7 @@ class SqlRelationalStore:
         """Replaces the day of the reports' `events` by the rows (as `HOURLY_FACTS`) of that manifest, with its ledger.
 
         Returns False, changing nothing, where that manifest is already there. Raises SupersededError where a newer one
-        is, ReconciliationError where a row is of another day.
+        is, ReconciliationError where a row is of another day, or two share a key.
         """
         others = pc.unique(rows["dates"].filter(pc.not_equal(rows["dates"], day))).to_pylist()
         if others:
@@ -199,7 +199,13 @@ class SqlRelationalStore:
                     )
             connection.execute(_EVENTS.delete().where(_EVENTS.c.dates == day))
             connection.execute(_EVENTS_LOAD.delete().where(_EVENTS_LOAD.c.dates == day))
-            bulk.insert_arrow(connection, _EVENTS, rows.select(HOURLY_FACTS.column_names))
+            try:
+                bulk.insert_arrow(connection, _EVENTS, rows.select(HOURLY_FACTS.column_names))
+            except sa.exc.IntegrityError as error:
+                raise ReconciliationError(
+                    f"mysql_events {day}: two rows share a key, or a value is missing ({error.orig}); "
+                    "the day keeps its former rows"
+                ) from error
             connection.execute(
                 _EVENTS_LOAD.insert(),
                 {

@@ -1,49 +1,81 @@
-"""A process of its own that refreshes dim_jobs, for tests of refreshes at once and of killed ones.
+"""Processes of their own that refresh dim_jobs, for tests of refreshes at once and of killed ones.
 
-    python -m recruitment_platform_tests.resources.relational_process STORE FOLDER AS_OF [KILL_AFTER]
-
-Opens the store, prints `ready`, waits for a line on stdin, refreshes, and prints what came of it as JSON. With
-KILL_AFTER it kills itself by SIGKILL after that many statements of the refresh; where there are fewer, it ends well.
+What belongs here: starting them, and what they do. What does not: what must come of it. They are forked from a server
+that has imported this module once (or what another test's processes need; the last one to say so decides).
 """
 
-import json
+import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from recruitment_platform.errors import PlatformError
+from recruitment_platform.resources.protocols import DimRefresh
 from recruitment_platform_tests.resources.relational_stores import ALIASES, OPENERS
 
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+_SECONDS = 60
 
-def main(store_name: str, folder: str, as_of: str, kill_after: str = "") -> None:
-    store = OPENERS[store_name](Path(folder))
-    if kill_after:
-        numbers = count(1)
 
-        @sa.event.listens_for(store.engine, "after_cursor_execute")
-        def kill(*_: object) -> None:
-            if next(numbers) == int(kill_after):
-                os.kill(os.getpid(), signal.SIGKILL)
+def refresh_at_once(store_name: str, folder: Path, as_ofs: Sequence[datetime]) -> list[DimRefresh | PlatformError]:
+    """Refreshes in as many processes, all starting at once when each has opened its store; what came of each."""
+    barrier = _CONTEXT.Barrier(len(as_ofs))
+    results = _CONTEXT.SimpleQueue()
+    processes = [
+        _CONTEXT.Process(target=_refresh, args=(dict(os.environ), store_name, folder, as_of, 0, barrier, results))
+        for as_of in as_ofs
+    ]
+    for process in processes:
+        process.start()
+    found = [results.get() for _ in processes]
+    for process in processes:
+        process.join(_SECONDS)
+        assert process.exitcode == 0
+    results.close()
+    return found
 
-    print("ready", flush=True)
-    sys.stdin.readline()
+
+def refresh_and_die(store_name: str, folder: Path, as_of: datetime, statements: int) -> DimRefresh | None:
+    """Refreshes in a process that SIGKILLs itself after that many statements; what came of it where they are fewer."""
+    results = _CONTEXT.SimpleQueue()
+    arguments = (dict(os.environ), store_name, folder, as_of, statements, None, results)
+    process = _CONTEXT.Process(target=_refresh, args=arguments)
+    process.start()
+    process.join(_SECONDS)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    done = None if process.exitcode else results.get()
+    results.close()
+    return done
+
+
+def _refresh(
+    environment: dict[str, str],
+    store_name: str,
+    folder: Path,
+    as_of: datetime,
+    kill_after: int,
+    barrier: Any,
+    results: Any,
+) -> None:
+    os.environ.update(environment)
+    store = OPENERS[store_name](folder)
+    numbers = count(1)
+
+    @sa.event.listens_for(store.engine, "after_cursor_execute")
+    def kill(*_: object) -> None:
+        if next(numbers) == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if barrier is not None:
+        barrier.wait(_SECONDS)
     try:
-        done = store.refresh_dim_jobs(datetime.fromisoformat(as_of), "USD", ALIASES)
+        results.put(store.refresh_dim_jobs(as_of, "USD", ALIASES))
     except PlatformError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-    else:
-        print(json.dumps({"version": done.version, "opened": done.opened, "changed": done.changed}))
-
-
-def _run(arguments: Sequence[str]) -> None:
-    main(*arguments)
-
-
-if __name__ == "__main__":
-    _run(sys.argv[1:])
+        results.put(error)

@@ -3,12 +3,7 @@
 A conformance suite: it runs on every relational store.
 """
 
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -31,6 +26,7 @@ from recruitment_platform.resources.dim_jobs import BEGINNING
 from recruitment_platform.resources.protocols import DimRefresh
 from recruitment_platform.resources.relational import SqlRelationalStore
 from recruitment_platform.sql import load_sql
+from recruitment_platform_tests.resources.relational_process import refresh_and_die, refresh_at_once
 from recruitment_platform_tests.resources.relational_stores import (
     ALIASES,
     FIRST,
@@ -394,16 +390,6 @@ def test_a_refresh_makes_no_round_trip_for_each_job(store: SqlRelationalStore) -
     assert len(statements) < 100
 
 
-def start(store_name: str, folder: Path, as_of: datetime, *more: str) -> subprocess.Popen[str]:
-    module = "recruitment_platform_tests.resources.relational_process"
-    return subprocess.Popen(
-        [sys.executable, "-m", module, store_name, str(folder), as_of.isoformat(), *more],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_refreshes_of_many_processes_at_once_end_in_one_history(
     store: SqlRelationalStore, store_name: str, tmp_path: Path
 ) -> None:
@@ -411,19 +397,10 @@ def test_refreshes_of_many_processes_at_once_end_in_one_history(
     refresh(store, FIRST)
     store.upsert("job", [{"id": number, "title": "Chef"} for number in range(1, 2001)])
     as_ofs = [FIRST + HOUR, FIRST + HOUR, FIRST + 2 * HOUR, FIRST + 2 * HOUR]
-    with ExitStack() as stack:
-        processes = [stack.enter_context(start(store_name, tmp_path, as_of)) for as_of in as_ofs]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        outcomes = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
-    refused = [outcome for outcome in outcomes if "error" in outcome]
-    assert {outcome["error"] for outcome in refused} <= {"InputError"}, refused
-    assert [outcome["changed"] for outcome in outcomes if "changed" in outcome].count(True) == 1
+    outcomes = refresh_at_once(store_name, tmp_path, as_ofs)
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, DimRefresh)]
+    assert {type(outcome) for outcome in refused} <= {InputError}, refused
+    assert [outcome.changed for outcome in outcomes if isinstance(outcome, DimRefresh)].count(True) == 1
     rows = versions(store)
     assert len(rows) == 3000 + 2000
     (changed_at,) = {row["valid_to"] for row in rows if row["valid_to"]}
@@ -449,14 +426,12 @@ def test_a_refresh_killed_at_any_statement_leaves_no_trace_and_can_be_run_again(
     before = store.dim_jobs()
     store.upsert("job", [{"id": 1, "title": "Chef"}, {"id": 3, "title": "Baker"}])
     for kill_after in count(1):
-        with start(store_name, tmp_path, FIRST + HOUR, str(kill_after)) as process:
-            output, _ = process.communicate("go\n", timeout=60)
-        if process.returncode == 0:
+        done = refresh_and_die(store_name, tmp_path, FIRST + HOUR, kill_after)
+        if done is not None:
             break
-        assert process.returncode == -signal.SIGKILL
         assert store.dim_jobs() == before
         assert store.upsert("job", []) == 0, "nobody holds the lock"
-    assert json.loads(output.splitlines()[1]) == {"version": 2, "opened": 2, "changed": True}
+    assert (done.version, done.opened, done.changed) == (2, 2, True)
     assert kill_after > 6
     assert [(row["job_id"], row["title"], row["valid_from"]) for row in versions(store)] == [
         (1, "Cook", BEGINNING),

@@ -89,6 +89,43 @@ def test_an_upsert_takes_thousands_of_rows(store: SqlRelationalStore) -> None:
     assert store.counts() == {"job": 3001}
 
 
+NASTY = (
+    'a "quoted" text',
+    '"',
+    '",',
+    '"",""\n"',
+    "NULL",
+    "\\N",
+    "a\\",
+    "",
+    " ",
+    "tab\tand\r\nlines\n",
+    "nul\0byte",
+    "🍜",
+    None,
+)
+
+
+def test_thousands_of_rows_come_back_as_they_were_given_whatever_is_in_them(store: SqlRelationalStore) -> None:
+    given = [
+        {
+            "id": number,
+            "title": NASTY[number % len(NASTY)],
+            "budget": None if number % 3 else Decimal(number).scaleb(-6),
+            "created_date": None if number % 5 else datetime(1000, 1, 1, microsecond=abs(number), tzinfo=UTC),
+            "company_id": number if number % 2 else None,
+        }
+        for number in range(-1500, 1500)
+    ]
+    assert store.upsert("job", given) == 3000
+    found = table_rows(store, "job")
+    assert [{name: row[name] for name in given[0]} for row in found] == given
+    assert store.upsert("job", given) == 0
+    texts = [f'{{"text": "{text}", "n": {number}}}' for number in range(200) for text in NASTY]
+    assert store.store_generic("search", texts) == len(texts)
+    assert {row["content"] for row in table_rows(store, "generic_row")} == set(texts)
+
+
 def test_an_upsert_is_whole_or_nothing(store: SqlRelationalStore) -> None:
     with pytest.raises(Exception, match="more than 6 decimals"):
         store.upsert("job", [{"id": 1}, {"id": 2, "budget": Decimal("0.0000001")}])
