@@ -22,6 +22,8 @@ COMMANDS = {
     "simulate": "Sends simulated traffic, whose facts are known, into the lake.",
     "migrate": "Makes what the stores of the profile need: keyspace, tables, topic.",
     "import": "Takes exports of the site's tables in: CSV, JSON lines or Parquet.",
+    "produce": "Sends simulated traffic or exported events into Kafka.",
+    "ingest": "Takes events in from Kafka: all that is there, or what comes.",
     "run": "Materializes a range of days, from the lake to the fact table.",
     "status": "How every day stands, and what was rejected.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",

@@ -12,7 +12,8 @@ from recruitment_platform.cli.stores import new_or_existing_stores
 from recruitment_platform.errors import InputError
 from recruitment_platform.resources.stores import Stores
 from recruitment_platform.settings import Settings
-from recruitment_platform.simulation.record import ALL_FAULTS, load_record
+from recruitment_platform.simulation.destinations import LakeDestination
+from recruitment_platform.simulation.record import ALL_FAULTS, Simulation, load_record
 from recruitment_platform.simulation.simulate import SimulatedDay, planned, run_simulation
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -51,7 +52,8 @@ def command(first: date, last: date, seed: int | None, events_per_day: int | Non
       recruitment-platform simulate --from 2025-04-01 --to 2025-04-07
     """
     settings = Settings.from_environment()
-    simulate(settings, new_or_existing_stores(settings), first, last, seed, events_per_day, faults)
+    stores = new_or_existing_stores(settings)
+    simulate(settings, stores, first, last, seed, events_per_day, faults)
 
 
 def simulate(
@@ -63,9 +65,23 @@ def simulate(
     events_per_day: int | None,
     faults: str | None,
 ) -> list[SimulatedDay]:
-    """Simulates the days, telling each; what is None is as the simulation was begun, else the default."""
+    """Simulates the days into the lake, telling each; what is None is as the simulation was begun, else the default."""
+
+    def report(day: SimulatedDay) -> None:
+        known = ", all known already" if day.known else ""
+        note(f"simulated {day.day}: {day.accepted:,} events accepted, {day.rejected:,} rejected{known}")
+
+    simulation = simulation_of(settings, first, last, seed, events_per_day, faults)
+    destination = LakeDestination(settings.truth_path, stores.lake, settings.first_day)
+    return run_simulation(settings, destination, stores.relational, simulation, first, last, report)
+
+
+def simulation_of(
+    settings: Settings, first: date, last: date, seed: int | None, events_per_day: int | None, faults: str | None
+) -> Simulation:
+    """The simulation that these options mean; what is None is as the simulation was begun, else the default."""
     former = load_record(settings.truth_path)
-    simulation = planned(
+    return planned(
         settings,
         first,
         last,
@@ -75,12 +91,6 @@ def simulate(
         ),
         faults=_faults(faults) if faults is not None else former.faults if former else ALL_FAULTS,
     )
-
-    def report(day: SimulatedDay) -> None:
-        known = ", all known already" if day.known else ""
-        note(f"simulated {day.day}: {day.accepted:,} events accepted, {day.rejected:,} rejected{known}")
-
-    return run_simulation(settings, stores.lake, stores.relational, simulation, first, last, report)
 
 
 def _faults(text: str) -> frozenset[str]:

@@ -138,6 +138,12 @@ def row_texts(table: pa.Table) -> Iterator[dict[str, str]]:
         yield {name: values[index] for name, values in columns if values[index]}
 
 
+def unparsed(row: BadRow) -> str:
+    """The record of a malformed row as it stands in the file."""
+    text: str = json.loads(row.content)[UNPARSED]
+    return text
+
+
 def row_content(values: Mapping[str, str]) -> str:
     """A row's values as the JSON text that is kept of it."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))

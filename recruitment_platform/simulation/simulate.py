@@ -1,25 +1,21 @@
-"""Simulating: the market goes to the operational tables, the traffic through the door into the lake, the truth aside.
+"""Simulating: the market goes to the operational tables, the traffic to the lake or the log before it, the truth aside.
 
 What belongs here: the order in which that happens, so that a simulation that was killed goes on where it stopped, and
-one that is made again changes nothing. What does not: what the traffic is (`traffic`), what its facts are (`truth`).
+one that is made again changes nothing. What does not: what the traffic is (`traffic`), how it gets to where it goes
+(`destinations`), what its facts are (`truth`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from recruitment_platform.errors import InputError
-from recruitment_platform.ingest.readers import row_content, row_texts
-from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.model.door import DoorRules, through
 from recruitment_platform.model.operational import parse_row
-from recruitment_platform.resources.protocols import EventLake, RejectedRow, RelationalStore
+from recruitment_platform.resources.protocols import RelationalStore
 from recruitment_platform.settings import Settings
-from recruitment_platform.simulation.events import Block, blocks
+from recruitment_platform.simulation.destinations import Destination, other_data
+from recruitment_platform.simulation.events import blocks
 from recruitment_platform.simulation.market import Market, make_market
 from recruitment_platform.simulation.record import CHANGED, OPENED, Simulation, load_record, market_states, open_record
 from recruitment_platform.simulation.traffic import intents, raw_rows
@@ -31,7 +27,7 @@ ARRIVE_NEXT_DAY = frozenset({"duplicates", "conflicts"})
 
 @dataclass(frozen=True)
 class SimulatedDay:
-    """What a receive day brought to the lake; `known` where all of it was there before."""
+    """What a receive day brought, `accepted` and `rejected` as the door must see it; `known` where all was there."""
 
     day: date
     received: int
@@ -70,33 +66,30 @@ def planned(
 
 def run_simulation(
     settings: Settings,
-    lake: EventLake,
+    destination: Destination,
     relational: RelationalStore,
     simulation: Simulation,
     first: date,
     last: date,
     report: Callable[[SimulatedDay], None],
 ) -> list[SimulatedDay]:
-    """Simulates the traffic received from `first` to `last`; days that are in the lake already stay as they are.
+    """Simulates the traffic received from `first` to `last`; days that are already there stay as they are.
 
     `report` is told of each day when it is done. Raises InputError where these days cannot be simulated, or another
     simulation was made in this home, having changed nothing.
     """
     _check_days(settings, simulation, first, last)
-    held = relational.counts() or lake.sources()
-    if held and load_record(settings.truth_path) is None:
-        raise InputError(
-            "this home already holds other jobs or events, with which simulated ones must not mix; "
-            "simulate in another RECRUITMENT_HOME",
-        )
+    destination.check_own(simulation)
+    if load_record(settings.truth_path) is None and relational.counts():
+        raise other_data("this home already holds other jobs or events", "RECRUITMENT_HOME")
     open_record(settings.truth_path, simulation)
     market = make_market(simulation.seed, simulation.opening, _spellings(settings))
     if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
-        _check_eve(settings.truth_path, lake, simulation, market, first)
+        _check_eve(settings.truth_path, destination, simulation, market, first)
     _bring_about(settings, relational, simulation, market)
     done = []
     for number in range((last - first).days + 1):
-        simulated = _simulate_day(settings, lake, simulation, market, first + timedelta(days=number))
+        simulated = _simulate_day(settings, destination, simulation, market, first + timedelta(days=number))
         report(simulated)
         done.append(simulated)
     return done
@@ -117,11 +110,15 @@ def _check_days(settings: Settings, simulation: Simulation, first: date, last: d
         raise InputError(f"{last} cannot be simulated before it is over; today is {today} ({simulation.time_zone})")
 
 
-def _check_eve(truth_path: Path, lake: EventLake, simulation: Simulation, market: Market, first: date) -> None:
+def _check_eve(truth_path: Path, destination: Destination, simulation: Simulation, market: Market, first: date) -> None:
     eve = first - timedelta(days=1)
-    partials = [read_partial(truth_path, block) for block in blocks(simulation, market, eve)]
-    sent = sum(partial.received for partial in partials if partial is not None)
-    if None in partials or lake.progress(simulation.source(eve)) < sent:
+    sent = 0
+    missing = False
+    for block in blocks(simulation, market, eve):
+        partial = read_partial(truth_path, block)
+        missing |= partial is None or not destination.has(block, sent, partial.received)
+        sent += 0 if partial is None else partial.received
+    if missing:
         raise InputError(
             f"{first} cannot be simulated while {eve} is missing: with {' or '.join(sorted(ARRIVE_NEXT_DAY))}, rows "
             "of a day arrive again on the next one; simulate from the first missing day on",
@@ -155,54 +152,22 @@ def _bring_about(settings: Settings, relational: RelationalStore, simulation: Si
 
 def _simulate_day(
     settings: Settings,
-    lake: EventLake,
+    destination: Destination,
     simulation: Simulation,
     market: Market,
     day: date,
 ) -> SimulatedDay:
-    source = simulation.source(day)
-    progress = lake.progress(source)
     position = accepted = rejected = 0
     known = True
     for block in blocks(simulation, market, day):
         partial = read_partial(settings.truth_path, block)
-        if partial is None or progress < position + partial.received:
+        if partial is None or not destination.has(block, position, partial.received):
             known = False
             rows = intents(block)
             partial = partial_of(block, rows)
             write_partial(settings.truth_path, block, partial)
-            progress = _take_in(settings, lake, source, block, raw_rows(block, rows), position)
+            destination.take(block, position, raw_rows(block, rows))
         position += partial.received
         rejected += partial.rejected
         accepted += partial.received - partial.rejected
     return SimulatedDay(day, position, accepted, rejected, known)
-
-
-def _take_in(settings: Settings, lake: EventLake, source: str, block: Block, raw: pa.Table, before: int) -> int:
-    """Brings a block, which follows position `before`, into the lake; the source's progress afterwards."""
-    simulation = block.simulation
-    rules = DoorRules(simulation.time_zone, settings.first_day, simulation.max_age, simulation.max_ahead)
-    over = datetime.combine(block.day + timedelta(days=1), time(0), simulation.zone).astimezone(UTC)
-    end = before + len(raw)
-    while (after := lake.progress(source)) < end:
-        rest = raw.slice(after - before)
-        judged = through(rest, rules, source, after + 1, over)
-        lake.append(
-            source,
-            accepted=judged.accepted,
-            rejected=_rejected(rest, judged.rejected, source, after + 1, block.day),
-            after=after,
-            last_position=end,
-            received=len(rest),
-        )
-    return after
-
-
-def _rejected(raw: pa.Table, judged: pa.Table, source: str, first_position: int, day: date) -> list[RejectedRow]:
-    """The rejected rows as they came; their ingest day is the simulated one."""
-    positions = judged["position"]
-    contents = row_texts(raw.take(pc.subtract(positions, first_position)))
-    return [
-        RejectedRow(TRACKING.name, source, position, reason, row_content(content), day)
-        for position, reason, content in zip(positions.to_pylist(), judged["reason"].to_pylist(), contents, strict=True)
-    ]

@@ -19,6 +19,7 @@ from recruitment_platform.resources.lake import ParquetLake, open_lake
 from recruitment_platform.resources.object_store import FolderStore
 from recruitment_platform.resources.relational import SqlRelationalStore, open_relational
 from recruitment_platform.settings import Settings
+from recruitment_platform.simulation.destinations import LakeDestination
 from recruitment_platform.simulation.record import Simulation
 from recruitment_platform.simulation.simulate import SimulatedDay, planned, run_simulation
 from recruitment_platform.transforms.engines import DuckDBEngine
@@ -44,6 +45,10 @@ class Home:
         return open_relational(self.settings.operational_path)
 
     @property
+    def destination(self) -> LakeDestination:
+        return LakeDestination(self.truth, self.lake, self.settings.first_day)
+
+    @property
     def truth(self) -> Path:
         return self.settings.truth_path
 
@@ -54,7 +59,7 @@ class Home:
         simulation = planned(
             self.settings, first, last, seed=seed, events_per_day=events_per_day, faults=frozenset(faults)
         )
-        run_simulation(self.settings, self.lake, self.relational, simulation, first, last, self.reported.append)
+        run_simulation(self.settings, self.destination, self.relational, simulation, first, last, self.reported.append)
         return simulation
 
     def snapshots(self) -> dict[date, SnapshotManifest]:

@@ -283,7 +283,7 @@ def test_progress_is_reported_day_by_day(tmp_path: Path) -> None:
     simulation = home.simulate("malformed", days=2, events_per_day=EVENTS)
     reported: list[SimulatedDay] = []
     last = OPENING + timedelta(days=1)
-    done = run_simulation(home.settings, home.lake, home.relational, simulation, OPENING, last, reported.append)
+    done = run_simulation(home.settings, home.destination, home.relational, simulation, OPENING, last, reported.append)
     assert done == reported
     sources = {state.source: state for state in home.lake.sources()}
     for day in done:
