@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
 
 @cache
-def load_sql(room: str, name: str) -> str:
-    """The text of `recruitment_platform/<room>/<name>.sql`."""
-    return files("recruitment_platform").joinpath(room, f"{name}.sql").read_text(encoding="utf-8")
+def load_sql(room: str, name: str, language: Literal["sql", "cql"] = "sql") -> str:
+    """The text of `recruitment_platform/<room>/<name>.<language>`."""
+    return files("recruitment_platform").joinpath(room, f"{name}.{language}").read_text(encoding="utf-8")
 
 
 def sql_version(room: str, *names: str) -> str:

@@ -36,6 +36,25 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 """How often a snapshot is taken anew because a newer one came into force meanwhile."""
 
+LAKE_COLUMNS = (
+    "create_time",
+    "payload_hash",
+    "received_at",
+    "event_time",
+    "event_date",
+    "time_source",
+    "custom_track",
+    "resolved_job_id",
+    "resolved_publisher_id",
+    "campaign_id",
+    "group_id",
+    "bid",
+    "bid_micros",
+    "source",
+    "position",
+)
+"""What `snapshot_arrivals.sql` reads of the lake."""
+
 CODE_VERSION = sql_version("pipeline", "snapshot_arrivals", "snapshot")
 
 
@@ -90,7 +109,7 @@ def _take_snapshot(
     connection: duckdb.DuckDBPyConnection, lake: EventLake, store: ObjectStore, day: date, time_zone: str, run_id: str
 ) -> SnapshotManifest:
     for _ in range(MAX_ATTEMPTS):
-        scan = lake.scan(day)
+        scan = lake.scan(day, LAKE_COLUMNS)
         with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
             draft = _draft(connection, scan, day, time_zone, run_id, Path(folder))
             manifest = _put_in_force(store, draft)
@@ -109,9 +128,11 @@ def _draft(
 ) -> _Draft:
     file, listing = folder / "snapshot.parquet", folder / "listing.parquet"
     connection.register("events", scan.events)
-    connection.execute(load_sql("pipeline", "snapshot_arrivals"))
+    with scan.reading():
+        connection.execute(load_sql("pipeline", "snapshot_arrivals"))
     connection.unregister("events")
     (counts,) = connection.sql(load_sql("pipeline", "snapshot_totals")).to_arrow_table().to_pylist()
+    positions = connection.sql(load_sql("pipeline", "snapshot_positions")).fetchall()
     snapshot = connection.sql(load_sql("pipeline", "snapshot"), params={"time_zone": time_zone})
     snapshot.write_parquet(str(file), compression="zstd")
     listed = connection.sql(load_sql("pipeline", "snapshot_listing"))
@@ -147,6 +168,7 @@ def _draft(
         rows=hashed.rows,
         digest=hashed.sha256,
         code_version=CODE_VERSION,
+        positions={source: (first, last) for source, first, last in positions},
     )
     return _Draft(file, listing, counts["conflicts"] + counts["ids_on_two_days"], manifest)
 

@@ -67,10 +67,10 @@ def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
                     f"the lake at {lake.root} has event files but no {lake.catalog.name}:"
                     " put that file back from a backup, or move the folder away and import the sources again"
                 )
-            create(lake.catalog, _settings(rules))
+            create(lake.catalog, rules_settings(rules))
     with lake.reading() as connection:
         stored = dict(connection.execute(STATEMENTS["settings"]).fetchall())
-    for name, value in _settings(rules).items():
+    for name, value in rules_settings(rules).items():
         if stored.get(name) != value:
             raise SettingsError(
                 f"{name} is {value}, but the lake at {lake.root} was begun with {stored.get(name)}, and its events were"
@@ -170,8 +170,11 @@ class ParquetLake:
         with self.reading() as connection:
             return _day_states(connection, days)
 
-    def scan(self, day: date) -> LakeScan:
-        """The day's files, watermark and count, all of one instant: files never change, so the events do not either."""
+    def scan(self, day: date, columns: Sequence[str] | None = None) -> LakeScan:
+        """The day's files, watermark and count, all of one instant: files never change, so the events do not either.
+
+        The columns are of no account: whoever queries the files reads those that the query names.
+        """
         with self.reading() as connection:
             states = _day_states(connection, [day])
             paths = self._files(connection, day, day)
@@ -184,7 +187,7 @@ class ParquetLake:
     def ids_on_two_days(self, first: date, last: date) -> pa.Table:
         """(create_time, event_date) of these days' events whose id also stands on another day, in that order."""
         with self.reading() as connection:
-            reach = _days_of_one_id(self.rules)
+            reach = days_of_one_id(self.rules)
             paths = self._files(connection, first - reach, last + reach)
         if not paths:
             return IDS_SCHEMA.empty_table()
@@ -339,7 +342,7 @@ class ParquetLake:
             )
 
 
-def _settings(rules: DoorRules) -> dict[str, str]:
+def rules_settings(rules: DoorRules) -> dict[str, str]:
     """The rules under the names by which a user sets them."""
     return {
         "RECRUITMENT_TIME_ZONE": rules.time_zone,
@@ -415,7 +418,7 @@ def _signed(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-def _days_of_one_id(rules: DoorRules) -> timedelta:
+def days_of_one_id(rules: DoorRules) -> timedelta:
     """How far apart, in whole days, the days of two events with one id can lie.
 
     Both believed times lie within the window about the one receive time; a change of the clocks can add up to a day.

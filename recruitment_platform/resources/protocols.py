@@ -5,7 +5,8 @@ for both. What belongs here: signatures, promises, the values exchanged. What do
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,13 +63,24 @@ class LakeScan:
 
     `events` has the columns of `LAKE_TRACKING` that were asked for, and may have the others (DuckDB scans it with
     projection pushed down), duplicates and conflicts included where the lake keeps them; a reader is read once.
-    `duplicates` counts those that the lake itself has already dropped.
+    `duplicates` counts those that the lake itself has already dropped. `failures` are filled by a reader that fails.
     """
 
     watermark: dict[str, int]
     accepted: int
     events: ds.Dataset | pa.Table | pa.RecordBatchReader
     duplicates: int = 0
+    failures: list[Exception] = field(default_factory=list)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it, what ends the reading of `events` is raised as it is, and not as the reading engine wraps it."""
+        try:
+            yield
+        except Exception:
+            if self.failures:
+                raise self.failures[0] from None
+            raise
 
 
 class EventLake(Protocol):

@@ -1,6 +1,7 @@
 """The day's snapshot: rule 1, promise 1, and who wins of two."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import pyarrow.parquet as pq
@@ -47,6 +48,14 @@ def test_duplicates_and_conflicts_are_counted_and_the_smallest_hash_counts(site:
         ("conflict", first["create_time"], "test:site")
     ]
     assert listed[0]["payload_hash"] != smallest["payload_hash"]
+
+
+def test_the_positions_lead_back_to_where_each_event_first_came(site: Site) -> None:
+    first = click("2025-06-02 10:00", 1)
+    site.send([event("2025-06-01 09:00", 9), first, click("2025-06-02 11:00", 2)], "kafka:tracking/0@id")
+    site.send([event("2025-06-01 09:00", 8), first, {**first, "bid": "2"}, first], "kafka:tracking/1@id")
+    assert snapshot(site).positions == {"kafka:tracking/0@id": (2, 3), "kafka:tracking/1@id": (3, 3)}
+    assert snapshot(site, DAY + timedelta(days=1)).positions == {}
 
 
 def test_the_same_id_on_another_day_is_a_second_event_and_is_listed(site: Site) -> None:
@@ -158,9 +167,9 @@ def test_an_older_look_at_the_lake_takes_another_and_never_replaces_a_newer_snap
 
         looks = 0
 
-        def scan(self, day: date) -> LakeScan:
+        def scan(self, day: date, columns: Sequence[str]) -> LakeScan:
             self.looks += 1
-            return old if self.looks == 1 else site.lake.scan(day)
+            return old if self.looks == 1 else site.lake.scan(day, columns)
 
         ids_on_two_days = site.lake.ids_on_two_days
 

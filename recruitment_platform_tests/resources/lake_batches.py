@@ -46,7 +46,10 @@ def rejected_row(source: str, position: int, **values: Any) -> RejectedRow:
 def events_of(lake: EventLake, day: date) -> pa.Table:
     """The day's events, by source and position, as `LAKE_TRACKING` has them."""
     events = lake.scan(day).events
-    table = events.to_table() if isinstance(events, ds.Dataset) else events
+    if isinstance(events, ds.Dataset):
+        table = events.to_table()
+    else:
+        table = events.read_all() if isinstance(events, pa.RecordBatchReader) else events
     return table.sort_by([("source", "ascending"), ("position", "ascending")]).cast(LAKE_SCHEMA)
 
 

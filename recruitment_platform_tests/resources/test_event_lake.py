@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
 
+from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.model.door import LAKE_SCHEMA
+from recruitment_platform.resources.cassandra import migrate_cassandra, open_cassandra_lake
 from recruitment_platform.resources.lake import open_lake
 from recruitment_platform.resources.protocols import DayState, EventLake, SourceState
+from recruitment_platform.servers.server import Server
+from recruitment_platform_tests.resources.cassandra_lakes import address_of, empty
 from recruitment_platform_tests.resources.lake_batches import (
     INGEST_DAY,
     RULES,
@@ -27,11 +32,21 @@ FILE, OTHER = "file:" + "a" * 64, "file:" + "b" * 64
 MONDAY, TUESDAY, WEDNESDAY = date(2024, 5, 6), date(2024, 5, 7), date(2024, 5, 8)
 
 
-@pytest.fixture(params=["parquet"])
+@pytest.fixture(scope="module")
+def cassandra_address(cassandra_server: Server) -> CassandraAddress:
+    address = address_of(cassandra_server, f"lake{uuid4().hex[:12]}")
+    migrate_cassandra(address, RULES)
+    return address
+
+
+@pytest.fixture(params=["parquet", "cassandra"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the same lake of a test, each time anew: a further implementation is a further parameter here."""
-    openers: dict[str, Open] = {"parquet": lambda: open_lake(tmp_path / "lake", RULES)}
-    return openers[request.param]
+    if request.param == "parquet":
+        return lambda: open_lake(tmp_path / "lake", RULES)
+    address = request.getfixturevalue("cassandra_address")
+    empty(address)
+    return lambda: open_cassandra_lake(address, RULES)
 
 
 @pytest.fixture
