@@ -23,6 +23,7 @@ from recruitment_platform.pipeline.manifests import (
     snapshot_manifests,
     staged_manifests,
 )
+from recruitment_platform.resources.log_sources import shown_positions
 from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
 
@@ -88,6 +89,7 @@ def snapshot_metadata(store: ObjectStore, snapshot: SnapshotManifest) -> Metadat
         "snapshot": snapshot.number,
         "manifest": _manifest(store, snapshot_manifests(snapshot.day), snapshot.number),
         "watermark": snapshot.watermark,
+        "positions": {source: shown_positions(source, *found) for source, found in snapshot.positions.items()},
         "digest": snapshot.digest,
     }
 

@@ -7,7 +7,7 @@ what manifests say, how they are stored, and who wins of two writers. What does 
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar, TypeVar
 
@@ -50,7 +50,8 @@ class SnapshotManifest:
     """A day's snapshot (`RAW_TRACKING`): accepted = distinct + duplicates + conflicts, sum of kinds = distinct = rows.
 
     `watermark` was read before the scan; `kinds` maps kind to distinct events; `click_micros` is the clicks' bids.
-    `listing` names its conflicts and its ids that stand on two days, where there are any.
+    `listing` names its conflicts and its ids that stand on two days, where there are any. `positions` maps each source
+    partition to the first and last position at which one of the events, or of their conflicts, first came.
     """
 
     FORMAT: ClassVar[str] = "raw_tracking snapshot 1"
@@ -75,6 +76,7 @@ class SnapshotManifest:
     rows: int
     digest: str
     code_version: str
+    positions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

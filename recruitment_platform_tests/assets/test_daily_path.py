@@ -79,6 +79,12 @@ def test_raw_tracking_tells_how_the_day_adds_up(ran: Ran) -> None:
         "snapshot": 1,
         "manifest": ran.site.objects.uri(f"raw_tracking/dt={day(0)}/manifests/000001.json"),
         "watermark": {"test:site": 7, "test:again": 3, "test:jobless": 1, "test:two-days": 1},
+        "positions": {
+            "test:again": "1 to 3",
+            "test:jobless": "1 to 1",
+            "test:site": "2 to 7",
+            "test:two-days": "1 to 1",
+        },
         "digest": snapshot.digest,
     }
     assert told == expected

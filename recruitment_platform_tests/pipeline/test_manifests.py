@@ -56,6 +56,7 @@ SNAPSHOT = SnapshotManifest(
     rows=7,
     digest="ab" * 32,
     code_version="é1",
+    positions={"file:a": (1, 7), "file:b": (2, 2)},
     listing=FileEntry("raw_tracking/dt=2022-07-06/run-1-listing.parquet", 99, 1, 0),
 )
 FACTS = FactsManifest(
@@ -111,6 +112,12 @@ def test_days_and_steps_have_their_own_numbers() -> None:
 @pytest.mark.parametrize("manifest", [SNAPSHOT, FACTS, DIMENSIONS], ids=lambda manifest: type(manifest).__name__)
 def test_a_manifest_is_read_back_as_it_was_written(manifest: Any) -> None:
     assert from_json(to_json(manifest), type(manifest), "key") == manifest
+
+
+def test_a_snapshot_written_before_positions_were_kept_is_still_read() -> None:
+    document = json.loads(to_json(SNAPSHOT))
+    del document["positions"]
+    assert from_json(json.dumps(document).encode(), SnapshotManifest, "key") == replace(SNAPSHOT, positions={})
 
 
 def test_equal_manifests_are_equal_bytes_with_sorted_keys() -> None:
