@@ -19,6 +19,7 @@ ui: $(VENV)/installed ## Dagster's web page and daemon, until Ctrl-C
 	$(BIN)/python -m recruitment_platform.cli ui
 
 test: lint ## lint, types and the whole suite
+	$(BIN)/python -m recruitment_platform_tests.servers_fixtures
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed-test ## style, format and types

@@ -2,14 +2,16 @@
 
 What belongs here: fixtures of servers, and of something fresh within them for one test. What does not: what the
 platform keeps there. Where a server's software cannot be had, tests that need it are skipped; where `CI` is set they
-fail.
+fail. `python -m recruitment_platform_tests.servers_fixtures` gets all of it, which may take longer than a test may.
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -128,6 +130,16 @@ def postgres_database(postgres_server: Server) -> Iterator[str]:
     _psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def install_all() -> None:
+    """Gets the software of every server that lacks it; tells what cannot be had, and leaves it to the tests."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for kind in KINDS.values():
+        try:
+            kind.install()
+        except PlatformError as error:
+            print(f"{kind.title} cannot be had: {error}", file=sys.stderr)
+
+
 def _running(name: str, folder: Path) -> Iterator[Server]:
     _install(name)
     server = start_server(name, folder)
@@ -186,3 +198,7 @@ def _remove_what_killed_runs_left() -> None:
         process = re.match(rf"{_PREFIX}(\d+)-", folder.name)
         if process and not Path("/proc", process[1]).exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    install_all()

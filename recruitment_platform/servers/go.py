@@ -19,7 +19,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def build(module: str, folder: Path) -> None:
     """Builds the program of the module, given as path@version, into the folder."""
-    go = tool("go", "golang-go")
+    go = tool("go", "apt-get install golang-go")
     version = run([go, "env", "GOVERSION"], "asking Go for its version")
     number = re.match(r"go(\d+)\.(\d+)", version)
     chosen = "auto"

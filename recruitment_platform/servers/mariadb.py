@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from recruitment_platform.errors import InputError
 from recruitment_platform.servers.server import Kind, Server
 from recruitment_platform.servers.software import debian, installed, run
 
@@ -12,7 +13,10 @@ USER = DATABASE = "recruitment"
 
 _HERE = Path(__file__).parent
 _PROGRAM = "usr/sbin/mariadbd"
-_SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
+_SHARED = {"usr/share/mysql": "mysql", "usr/share/mariadb": "mariadb"}
+"""Where MariaDB keeps its own scripts, by version, and how their names begin there."""
+
+_SYSTEM_TABLES = ("system_tables", "performance_tables", "system_tables_data")
 _PROBE_SECONDS = 2
 
 
@@ -25,8 +29,8 @@ def _install() -> Path:
 def _prepare(server: Server, software: Path) -> None:
     data = server.folder / "data"
     data.mkdir()
-    scripts = software / "usr/share/mysql"
-    tables = [(scripts / name).read_text(encoding="utf-8") for name in _SYSTEM_TABLES if (scripts / name).exists()]
+    shared, prefix = _shared(software)
+    tables = [(shared / f"{prefix}_{name}.sql").read_text(encoding="utf-8") for name in _SYSTEM_TABLES]
     users = Template((_HERE / "mariadb_users.sql").read_text(encoding="utf-8"))
     made = users.substitute(database=DATABASE, user=USER, password=server.password)
     statements = "\n".join([(_HERE / "mariadb_first.sql").read_text(encoding="utf-8"), *tables, made])
@@ -38,6 +42,13 @@ def _prepare(server: Server, software: Path) -> None:
     )
 
 
+def _shared(software: Path) -> tuple[Path, str]:
+    for folder, prefix in _SHARED.items():
+        if (software / folder / f"{prefix}_{_SYSTEM_TABLES[0]}.sql").exists():
+            return software / folder, prefix
+    raise InputError(f"MariaDB is on this machine without its scripts {prefix}_{_SYSTEM_TABLES[0]}.sql: install them")
+
+
 def _program(server: Server, software: Path) -> list[str]:
     return [
         *(
@@ -46,7 +57,7 @@ def _program(server: Server, software: Path) -> list[str]:
             f"--basedir={software / 'usr'}",
             f"--datadir={server.folder}/data",
         ),
-        *(f"--lc-messages-dir={software / 'usr/share/mysql'}", "--innodb-log-file-size=8M"),
+        *(f"--lc-messages-dir={_shared(software)[0]}", "--innodb-log-file-size=8M"),
         *(["--user=root"] if os.geteuid() == 0 else []),
     ]
 

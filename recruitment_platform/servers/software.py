@@ -56,7 +56,7 @@ def tell(text: str) -> None:
 
 def maven(pom: Path, folder: Path) -> None:
     """The jars that the pom names, with all that they need, into the folder."""
-    program = tool("mvn", "maven")
+    program = tool("mvn", "apt-get install maven")
     what = f"fetching the jars of {pom.stem.removesuffix('_pom')} by Maven"
     tell(what)
     run(
@@ -70,7 +70,7 @@ def maven(pom: Path, folder: Path) -> None:
 
 def debian(package: str, folder: Path) -> None:
     """A Debian package, and those that it needs and the machine lacks, unpacked into the folder and not installed."""
-    tool("apt-get", "apt")
+    tool("apt-get", f"get {package} by your system's own means")
     plan = run(["apt-get", "install", "--simulate", "--no-install-recommends", package], f"looking for {package}")
     names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
     tell(f"fetching Debian's {' '.join(names)}")
@@ -80,11 +80,11 @@ def debian(package: str, folder: Path) -> None:
             run(["dpkg-deb", "--extract", str(archive), str(folder)], f"unpacking {archive.name}")
 
 
-def tool(name: str, package: str) -> str:
-    """The full path of a program; InputError where the machine has none, with the Debian package that brings it."""
+def tool(name: str, advice: str) -> str:
+    """The full path of a program; InputError where the machine has none, with what to do."""
     path = shutil.which(name)
     if path is None:
-        raise InputError(f"{name} is not on this machine: apt-get install {package}")
+        raise InputError(f"{name} is not on this machine: {advice}")
     return path
 
 

@@ -77,9 +77,16 @@ def test_a_tool_s_failure_is_told_with_its_last_words(programs: Path, tmp_path: 
         maven(tmp_path / "cassandra_pom.xml", tmp_path)
 
 
-@pytest.mark.parametrize("program", ["mvn", "apt-get", "go"])
-def test_a_tool_that_is_not_here_is_named_with_its_package(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("program", "advice"),
+    [
+        ("mvn", "apt-get install maven"),
+        ("apt-get", "get mariadb-server-core by your system's own means"),
+        ("go", "apt-get install golang-go"),
+    ],
+)
+def test_a_tool_that_is_not_here_is_named_with_what_to_do(
+    program: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     asks = {
@@ -88,7 +95,7 @@ def test_a_tool_that_is_not_here_is_named_with_its_package(
         "go": lambda: go.build("example.org/thing@v1", tmp_path),
     }
 
-    with pytest.raises(InputError, match=f"^{program} is not on this machine: apt-get install "):
+    with pytest.raises(InputError, match=f"^{program} is not on this machine: {advice}$"):
         asks[program]()
 
 
