@@ -119,10 +119,8 @@ class FolderStore:
         return removed
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if "\0" in key or "\\" in key or any(not part or part.startswith(".") for part in parts):
-            raise ValueError(f"{key!r} is no key: parts between slashes must not be empty nor start with a dot")
-        return self.root.joinpath(*parts)
+        check_key(key)
+        return self.root.joinpath(*key.split("/"))
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[StoredObject]:
         try:
@@ -178,6 +176,12 @@ class FolderStore:
             ) from error
 
 
+def check_key(key: str) -> None:
+    """ValueError unless the key is one that every object store takes."""
+    if "\0" in key or "\\" in key or any(not part or part.startswith(".") for part in key.split("/")):
+        raise ValueError(f"{key!r} is no key: parts between slashes must not be empty nor start with a dot")
+
+
 @contextmanager
 def _temporary_beside(path: Path) -> Iterator[Path]:
     """A temporary name beside the final one; its file is removed at the end whatever happens."""
@@ -190,8 +194,8 @@ def _temporary_beside(path: Path) -> Iterator[Path]:
 
 def _in_folder(folder: Path, create: Callable[[], object]) -> None:
     """Makes the folder and a file in it: another process that prunes empty folders may come between the two."""
-    for attempt in range(10):
-        with suppress(FileNotFoundError) if attempt < 9 else nullcontext():
+    for attempt in range(100):
+        with suppress(FileNotFoundError) if attempt < 99 else nullcontext():
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except FileExistsError as error:
