@@ -8,6 +8,7 @@ import pytest
 from recruitment_platform.transforms.engines import SparkEngine, local_spark_session, spark_config
 
 # Imported to be found: pytest takes a `pytest_plugins` only at the very root.
+from recruitment_platform_tests.redshift_fixtures import gate_process, redshift, redshift_gate  # noqa: F401
 from recruitment_platform_tests.servers_fixtures import (  # noqa: F401
     bucket,
     cassandra_server,

@@ -56,7 +56,7 @@ _TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSIO
 _COPIES = "copies/"
 _ROW_GROUP = 100_000
 
-_CANCELLED, _NO_TABLE, _NO_SCHEMA, _NO_RIGHT = "57014", "42P01", "3F000", "42501"
+_NO_TABLE = "42P01"
 
 Done = TypeVar("Done")
 
@@ -269,7 +269,13 @@ class RedshiftWarehouse:
                     f"{what}: another load holds {self._place} and did not let go within {self._address.wait} s; "
                     "nothing was changed. Try again when it has ended, or raise RECRUITMENT_REDSHIFT_WAIT"
                 )
-            case "42P01" | "3F000":
+            case "3F000":
+                schema = self._address.schema_name
+                return SettingsError(
+                    f"{self._place} has no schema {schema}; CREATE SCHEMA {schema} there, or set "
+                    "RECRUITMENT_REDSHIFT_SCHEMA_NAME to one that it has"
+                )
+            case "42P01":
                 return SettingsError(
                     f"{self._place} has no such table in the schema {self._address.schema_name} ({error}); "
                     "run recruitment-platform migrate"

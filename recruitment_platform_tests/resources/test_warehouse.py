@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recruitment_platform.errors import InputError, ReconciliationError, SupersededError
+from recruitment_platform.errors import ReconciliationError, SupersededError
 from recruitment_platform.model.contract import (
     DIM_JOBS,
     HOURLY_FACTS,
@@ -40,12 +40,15 @@ NOTHING = DayTotals(0, 0, 0, 0, 0, 0)
 
 @pytest.fixture(params=sorted(OPENERS))
 def kind(request: pytest.FixtureRequest) -> str:
+    """The warehouse's kind; what a kind needs beside its folder is a fixture of its name."""
+    if request.param != "duckdb":
+        request.getfixturevalue(request.param)
     return str(request.param)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return open_store(tmp_path)
+def store(kind: str, tmp_path: Path) -> ObjectStore:
+    return open_store(kind, tmp_path)
 
 
 @pytest.fixture
@@ -57,8 +60,6 @@ def test_before_the_first_load_every_day_is_empty(warehouse: Warehouse) -> None:
     assert warehouse.ledger() == warehouse.ledger([DAY]) == {}
     assert warehouse.totals([DAY, NEXT_DAY]) == {DAY: NOTHING, NEXT_DAY: NOTHING}
     assert warehouse.facts(DAY, NEXT_DAY).equals(arrow_schema(HOURLY_FACTS).empty_table())
-    with pytest.raises(InputError, match=r"nothing is loaded yet.*recruitment-platform run --from DAY --to DAY"):
-        warehouse.query("SELECT 1")
 
 
 @pytest.mark.parametrize("files", [1, 3])
@@ -157,7 +158,7 @@ def fewer_rows(rows: pa.Table) -> pa.Table:
         (other_type, "column clicks is double instead of int64"),
         (other_scale, r"column spend_hour is decimal128\(20, 7\) instead of decimal128\(18, 6\)"),
         (other_order, "the columns' order is latest_update_time, sources"),
-        (a_null, "NOT NULL constraint failed: redshift_fact_events.job_id"),
+        (a_null, "(NOT NULL constraint failed: redshift_fact_events.|null in column )job_id"),
         (another_day, "rows in the files 31 instead of 30"),
         (fewer_rows, "rows in the files 29 instead of 30, rows of the day 29 instead of 30, clicks 29 instead of 30"),
     ],
@@ -272,8 +273,8 @@ def test_a_reader_sees_a_day_before_or_after_a_load_and_never_between(
     while len(seen) < 5 and time.monotonic() < until:
         # one statement: what the ledger says, and the rows of the same moment
         [found] = warehouse.query(
-            "SELECT max(manifest) AS manifest, arg_max(rows_loaded, manifest) AS loaded,"
-            " (SELECT count(*) FROM redshift_fact_events) AS counted FROM load_ledger"
+            "SELECT manifest, rows_loaded AS loaded, (SELECT count(*) FROM redshift_fact_events) AS counted"
+            " FROM load_ledger ORDER BY manifest DESC LIMIT 1"
         ).to_pylist()
         assert found["manifest"] >= max(seen, default=0)
         assert found["counted"] == found["loaded"] == (100, 250)[found["manifest"] % 2]

@@ -12,13 +12,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from recruitment_platform.errors import PlatformError, StoreUnavailableError
+from recruitment_platform.errors import InputError, PlatformError, StoreUnavailableError
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
 from recruitment_platform.resources.warehouse import DuckDBWarehouse
 from recruitment_platform_tests.processes import at_once, event, in_background
 from recruitment_platform_tests.resources.duckdb_holder import hold
 from recruitment_platform_tests.resources.warehouse_days import (
     DAY,
+    check_day,
     fact_rows,
     load_with_room,
     open_store,
@@ -31,7 +32,7 @@ FEW, MANY = fact_rows(DAY, 20), fact_rows(DAY, 20_000)
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
-    return open_store(tmp_path)
+    return open_store("duckdb", tmp_path)
 
 
 @pytest.fixture
@@ -55,6 +56,11 @@ def held(path: Path, *, read_only: bool, seconds: float = 60) -> Iterator[int]:
     finally:
         release.set()
         holder.join(60)
+
+
+def test_a_query_before_the_first_load_is_told_what_to_do(path: Path, store: ObjectStore) -> None:
+    with pytest.raises(InputError, match=r"nothing is loaded yet.*recruitment-platform run --from DAY --to DAY"):
+        opened(path, store).query("SELECT 1")
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -257,3 +263,35 @@ def test_a_place_where_no_file_can_be_made_is_told_in_one_line(
 def test_a_warehouse_leaves_nothing_beside_its_file(tmp_path: Path, path: Path, store: ObjectStore) -> None:
     opened(path, store).load_day(*staged(store, DAY, 1, FEW))
     assert sorted(found.name for found in tmp_path.iterdir()) == ["objects", "warehouse.duckdb"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "PRAGMA enable_profiling",
+        "CALL pragma_version()",
+        "ATTACH ':memory:' AS mine",
+        "LOAD json",
+        "INSTALL httpfs",
+        "EXPORT DATABASE 'copy'",
+        "SELECT * FROM read_text('pyproject.toml')",
+        "SELECT * FROM glob('*')",
+        "SELECT * FROM 'pyproject.toml'",
+        "SELECT * FROM 'http://127.0.0.1:9/facts.parquet'",
+        "SELECT * FROM sqlite_scan('a', 'b')",
+    ],
+)
+def test_a_query_reaches_neither_files_nor_network_nor_settings(
+    tmp_path: Path, path: Path, store: ObjectStore, statement: str
+) -> None:
+    warehouse = opened(path, store)
+    row, keys = staged(store, DAY, 1, FEW)
+    warehouse.load_day(row, keys)
+    files = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError) as caught:
+        warehouse.query(statement)
+    assert "\n" not in str(caught.value)
+    check_day(warehouse, row, FEW)
+    assert sorted(tmp_path.rglob("*")) == files

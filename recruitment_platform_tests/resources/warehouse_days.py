@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recruitment_platform.addresses import RedshiftAddress, S3Address
 from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.object_store import FolderStore
@@ -25,18 +26,40 @@ from recruitment_platform.resources.warehouse import DuckDBWarehouse
 from recruitment_platform_tests.processes import limit_file_size
 
 DAY = date(2022, 7, 6)
-OPENERS: dict[str, Callable[[Path, ObjectStore, float], Warehouse]] = {
-    "duckdb": lambda folder, store, wait: DuckDBWarehouse(folder / "warehouse.duckdb", timedelta(seconds=wait), store)
+
+
+def _duckdb(folder: Path, store: ObjectStore, wait: float) -> Warehouse:
+    return DuckDBWarehouse(folder / "warehouse.duckdb", timedelta(seconds=wait), store)
+
+
+def _redshift(folder: Path, store: ObjectStore, wait: float) -> Warehouse:
+    from recruitment_platform.resources.redshift import open_redshift
+
+    return open_redshift(RedshiftAddress(wait=max(1, int(wait))), store)
+
+
+def _bucket(folder: Path) -> ObjectStore:
+    from recruitment_platform.resources.s3 import open_s3
+
+    return open_s3(S3Address(), folder / "objects")
+
+
+STORES: dict[str, Callable[[Path], ObjectStore]] = {
+    "duckdb": lambda folder: FolderStore(folder / "objects"),
+    "redshift": _bucket,
 }
+"""The object store that each warehouse loads from; servers are where the environment says, as the fixtures set it."""
+
+OPENERS: dict[str, Callable[[Path, ObjectStore, float], Warehouse]] = {"duckdb": _duckdb, "redshift": _redshift}
 """Each warehouse, made or opened again by a folder, an object store and the seconds it waits."""
 
 
-def open_store(folder: Path) -> ObjectStore:
-    return FolderStore(folder / "objects")
+def open_store(kind: str, folder: Path) -> ObjectStore:
+    return STORES[kind](folder)
 
 
 def open_warehouse(kind: str, folder: Path, wait: float = 30) -> Warehouse:
-    return OPENERS[kind](folder, open_store(folder), wait)
+    return OPENERS[kind](folder, open_store(kind, folder), wait)
 
 
 def fact_rows(day: date, count: int, clicks: int = 1) -> pa.Table:

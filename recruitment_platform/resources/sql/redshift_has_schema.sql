@@ -1,3 +1,0 @@
-SELECT count(*) AS found
-FROM pg_namespace
-WHERE nspname = lower(:schema)
