@@ -22,7 +22,8 @@ from recruitment_platform.resources.redshift_results import arrow_rows
 from recruitment_platform.sql import load_sql
 
 if TYPE_CHECKING:
-    import redshift_connector
+    from redshift_connector.core import Connection
+    from redshift_connector.cursor import Cursor
 
 Done = TypeVar("Done")
 
@@ -66,7 +67,7 @@ class RefusedError(Exception):
 class Session:
     """One connection. Every statement carries the comment, so that a query in the cluster's logs leads to its run."""
 
-    def __init__(self, connection: "redshift_connector.Connection", comment: str) -> None:
+    def __init__(self, connection: "Connection", comment: str) -> None:
         self._connection = connection
         self._comment = comment
 
@@ -105,17 +106,17 @@ class Session:
         """Undoes the transaction, and keeps the session."""
         self.execute("ROLLBACK")
 
-    def _send(self, sql: str, parameters: Mapping[str, Any] | None) -> "redshift_connector.Cursor":
-        import redshift_connector
+    def _send(self, sql: str, parameters: Mapping[str, Any] | None) -> "Cursor":
+        from redshift_connector.error import DatabaseError, Error
 
         try:
             cursor = self._connection.cursor()
             cursor.paramstyle = "named"
             return cursor.execute(f"{self._comment} {sql}", dict(parameters) if parameters else None)
-        except (redshift_connector.Error, OSError, struct.error) as error:
+        except (Error, OSError, struct.error) as error:
             traceback.clear_frames(error.__traceback__)
             told = _server_error(error)
-            if told is None and isinstance(error, redshift_connector.DatabaseError):
+            if told is None and isinstance(error, DatabaseError):
                 raise
         # Raised out here, so that they carry nothing of the driver's along.
         if told is None:
@@ -183,16 +184,17 @@ def in_transaction(
     raise AssertionError("the last try returns or raises")
 
 
-def _connect(address: RedshiftAddress) -> "redshift_connector.Connection":
+def _connect(address: RedshiftAddress) -> "Connection":
     # Loads boto3 and lxml: a second that only those pay who have a cluster.
-    import redshift_connector
+    from redshift_connector import connect
+    from redshift_connector.core import Connection
 
     told: str | None = None
     try:
-        connection = redshift_connector.connect(**_credentials(address), **_connection_settings(address))
+        connection = connect(**_credentials(address), **_connection_settings(address))
     except Exception as error:  # noqa: BLE001 - of the driver, of the socket, of TLS, of botocore
         told = _why_unreachable(error)
-        _close_what_is_left(error, redshift_connector.Connection)
+        _close_what_is_left(error, Connection)
     if told is not None:
         raise UnreachableError(told)
     connection.autocommit = True  # `begin` is ours to send, with the comment
@@ -255,7 +257,7 @@ def _one_line(text: str) -> str:
     return " ".join(part for part in text.split() if set(part) != {"-"})
 
 
-def _close_what_is_left(error: BaseException, kind: type) -> None:
+def _close_what_is_left(error: BaseException, kind: "type[Connection]") -> None:
     """Closes the socket that the driver leaves open where a start fails, and forgets what the failed calls held."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         half_open = frame.f_locals.get("self")
