@@ -5,6 +5,7 @@ What belongs here: the stores in their order, and a line about each. What does n
 
 import click
 
+from recruitment_platform.automation.instance import prepare_dagster_home
 from recruitment_platform.cli.progress import note
 from recruitment_platform.cli.stores import new_or_existing_stores
 from recruitment_platform.resources.stores import door_rules, open_relational_store
@@ -34,6 +35,7 @@ def command(partitions: int) -> None:
     stores = new_or_existing_stores(settings)
     stores.objects.list("")
     stores.warehouse.ledger([])
+    note(f"Dagster: its storage is {prepare_dagster_home(settings)}")
     note(f"the profile {settings.profile} is ready: its stores answer")
 
 
