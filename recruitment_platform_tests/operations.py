@@ -17,7 +17,7 @@ Watcher = Callable[[str, str], None]
 
 WATCHED = {
     "lake": ("scan", "ids_on_two_days"),
-    "relational": ("refresh_dim_jobs", "dim_jobs", "dim_publishers"),
+    "relational": ("refresh_dim_jobs", "dim_jobs", "dim_publishers", "replace_events"),
     "objects": ("put_if_absent", "put_file", "delete"),
     "warehouse": ("replace_dimension", "load_day", "totals"),
     "engine": ("run",),

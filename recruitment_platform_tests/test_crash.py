@@ -55,6 +55,7 @@ OPERATIONS = (
     "warehouse.replace_dimension dim_publishers",
     "warehouse.load_day",
     "warehouse.totals",
+    "relational.replace_events",
     "objects.delete",
 )
 """All that a run does to the stores, in the order in which it first does it."""
@@ -73,6 +74,7 @@ class State:
 
     digests: dict[str, str]
     facts: pa.Table
+    events: pa.Table
     dimensions: str
 
 
@@ -81,6 +83,7 @@ def state(site: Site) -> State:
     return State(
         digests={str(found): row.digest for found, row in site.warehouse.ledger().items()},
         facts=site.warehouse.facts(BETWEEN[0], BETWEEN[-1]),
+        events=site.relational.events(BETWEEN[0], BETWEEN[-1]),
         dimensions=dimensions.digest if dimensions else "",
     )
 
@@ -161,6 +164,7 @@ def assert_whole(site: Site, old: State, new: State) -> None:
     for key in old.digests:
         source = next(one for one in (old, new) if one.digests[key] == found.digests[key])
         assert of_day(found.facts, key) == of_day(source.facts, key)
+        assert of_day(found.events, key) in (of_day(old.events, key), of_day(new.events, key))
 
 
 def of_day(facts: pa.Table, key: str) -> list[dict[str, object]]:

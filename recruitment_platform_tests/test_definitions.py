@@ -21,9 +21,10 @@ TABLES = {
     "job_hourly_events": HOURLY_FACTS,
     "s3_staged_events": HOURLY_FACTS,
     "redshift_fact_events": HOURLY_FACTS,
+    "mysql_events": HOURLY_FACTS,
     **{f"operational/{name}": table.contract for name, table in OPERATIONAL_TABLES.items()},
 }
-DAILY = ("raw_tracking", "job_hourly_events", "s3_staged_events", "redshift_fact_events")
+DAILY = ("raw_tracking", "job_hourly_events", "s3_staged_events", "redshift_fact_events", "mysql_events")
 
 LOAD = """
 import os, socket, subprocess, sys
@@ -164,6 +165,7 @@ def test_the_graph_is_that_of_the_design(definitions: dg.Definitions) -> None:
         "job_hourly_events": {"raw_tracking", "dim_jobs"},
         "s3_staged_events": {"job_hourly_events"},
         "redshift_fact_events": {"s3_staged_events", "dim_jobs"},
+        "mysql_events": {"s3_staged_events"},
     }
 
 
@@ -176,7 +178,7 @@ def test_daily_assets_share_one_partitioning_and_run_a_range_at_once(definitions
     assert graph.get(dg.AssetKey("dim_jobs")).partitions_def is None
 
 
-def test_the_daily_job_is_the_four_daily_assets_in_one_process(definitions: dg.Definitions) -> None:
+def test_the_daily_job_is_the_five_daily_assets_in_one_process(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("daily_facts")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(DAILY)
     assert job.executor_def.name == "in_process"

@@ -13,6 +13,7 @@ DIM_JOBS = dg.AssetKey("dim_jobs")
 JOB_HOURLY_EVENTS = dg.AssetKey("job_hourly_events")
 STAGED = dg.AssetKey("s3_staged_events")
 FACTS = dg.AssetKey("redshift_fact_events")
+MYSQL_EVENTS = dg.AssetKey("mysql_events")
 
 ENGINEERS = ["team:data-engineering"]
 ANALYSTS = ["team:data-engineering", "team:analytics"]

@@ -131,6 +131,11 @@ def loaded_metadata(facts: FactsManifest, currency: str, plot: str, rows: pa.Tab
     return _pictured(plot) | _figures(facts, currency) | loaded | _origin(facts)
 
 
+def reported_metadata(facts: FactsManifest, currency: str) -> Metadata:
+    """A day of the reports' `events`."""
+    return _figures(facts, currency) | {"manifest_number": facts.number} | _origin(facts)
+
+
 def fact_rows(store: ObjectStore, facts: FactsManifest) -> pa.Table:
     """The facts of a manifest: the columns of the plot and the preview."""
     columns = ["hours", "job_id", "publisher_id", "campaign_id", "company_id", "clicks", "conversion", "spend_hour"]

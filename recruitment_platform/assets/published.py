@@ -1,8 +1,8 @@
-"""s3_staged_events and redshift_fact_events: the days' facts, verified, published and loaded, by one step.
+"""s3_staged_events, redshift_fact_events, mysql_events: the days' facts, verified, published and loaded, by one step.
 
-One step makes both, because a failed step starves those behind it: so a bad day fails this step at its end, after the
-good days were staged and loaded, each with a materialization of its own. What belongs here: the two assets, their days,
-what is told of each. What does not: how a day is verified, staged and loaded (`pipeline.publish`).
+One step makes all, because a failed step starves those behind it: so a bad day fails this step at its end, after the
+good days were staged and loaded, each with a materialization of its own. What belongs here: the assets, their days,
+what is told of each. What does not: how a day is verified, staged and loaded (`pipeline.publish`, `pipeline.reports`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +21,12 @@ from recruitment_platform.assets.catalog import (
     FACTS,
     FACTS_GROUP,
     JOB_HOURLY_EVENTS,
+    MYSQL_EVENTS,
     STAGED,
     WAREHOUSE_POOL,
     kinds,
 )
+from recruitment_platform.assets.mysql_events import mysql_events_spec
 from recruitment_platform.assets.plot import hourly_plot
 from recruitment_platform.assets.steps import PROGRESS, computing_run, days_of_run, failure, platform_failures
 from recruitment_platform.checks.published import CheckedDays, check_specs, staging_checks, table_checks
@@ -34,9 +36,10 @@ from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.dimensions import load_dimensions
 from recruitment_platform.pipeline.manifests import FactsManifest, manifest_key, staged_manifests
 from recruitment_platform.pipeline.publish import UnverifiedDayError, load_day, stage_day
+from recruitment_platform.pipeline.reports import report_day
 from recruitment_platform.pipeline.retention import BEING_WRITTEN, clean_superseded
 from recruitment_platform.resources.dagster_resources import Opener
-from recruitment_platform.resources.protocols import ObjectStore, Warehouse
+from recruitment_platform.resources.protocols import ObjectStore, RelationalStore, Warehouse
 from recruitment_platform.settings import Settings
 from recruitment_platform.sql import sql_version
 
@@ -108,6 +111,12 @@ class _Publishing:
                 )
             self.tell(FACTS, loaded.facts)
 
+    def report(self, day: date, relational: Opener[RelationalStore]) -> None:
+        """Brings the day of the reports' `events` to its manifest, whatever became of it in the warehouse."""
+        with self._failing(day, MYSQL_EVENTS):
+            self._refuse_where_away(MYSQL_EVENTS)
+            self.tell(MYSQL_EVENTS, report_day(self.objects, relational(), day))
+
     def _refuse_where_away(self, asset: dg.AssetKey) -> None:
         if asset in self.away:
             raise self.away[asset]
@@ -118,13 +127,13 @@ class _Publishing:
         try:
             yield
         except PlatformError as error:
-            self.failed[day] = error
+            self.failed[day] = _both(self.failed.get(day), error)
             if isinstance(error, StoreUnavailableError):
                 self.away[asset] = error
 
 
 def published_assets(settings: Settings) -> dg.AssetsDefinition:
-    """The two assets, daily, with their checks."""
+    """The three assets, daily, with their checks."""
     staged = dg.AssetSpec(
         STAGED,
         deps=[JOB_HOURLY_EVENTS],
@@ -162,7 +171,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="publish",
-        specs=[staged, facts],
+        specs=[staged, facts, mysql_events_spec(settings)],
         check_specs=check_specs(),
         can_subset=True,
         partitions_def=daily_partitions(settings),
@@ -173,6 +182,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         objects: dg.ResourceParam[Opener[ObjectStore]],
         warehouse: dg.ResourceParam[Opener[Warehouse]],
+        relational: dg.ResourceParam[Opener[RelationalStore]],
     ) -> Iterator[dg.AssetCheckResult]:
         selected = context.selected_asset_keys
         if not selected:
@@ -184,8 +194,11 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         for day in days:
             if STAGED in selected:
                 publishing.stage(day)
-            if FACTS in selected and day not in publishing.failed:
-                publishing.load(day, warehouse)
+            if day not in publishing.failed:
+                if FACTS in selected:
+                    publishing.load(day, warehouse)
+                if MYSQL_EVENTS in selected:
+                    publishing.report(day, relational)
             PROGRESS.info(f"{'failed' if day in publishing.failed else 'published'} {day}")
         for checked in (publishing.staging, publishing.table):
             if checked.asset in selected:
@@ -206,7 +219,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
 def _teller(
     context: dg.AssetExecutionContext, store: ObjectStore, currency: str
 ) -> Callable[[dg.AssetKey, FactsManifest], None]:
-    """Logs materializations of single days, each with its own figures; both assets of a day show one plot."""
+    """Logs materializations of single days, each with its own figures; a day staged and loaded shows one plot."""
     latest: tuple[str, pa.Table, str] | None = None
 
     def pictured(facts: FactsManifest) -> tuple[str, pa.Table, str]:
@@ -218,10 +231,12 @@ def _teller(
         return latest
 
     def tell(asset: dg.AssetKey, facts: FactsManifest) -> None:
-        _, rows, plot = pictured(facts)
-        if asset == STAGED:
-            told = metadata.staged_metadata(store, facts, currency, plot)
+        if asset == MYSQL_EVENTS:
+            told = metadata.reported_metadata(facts, currency)
+        elif asset == STAGED:
+            told = metadata.staged_metadata(store, facts, currency, pictured(facts)[2])
         else:
+            _, rows, plot = pictured(facts)
             told = metadata.loaded_metadata(facts, currency, plot, rows)
         context.log_event(
             dg.AssetMaterialization(
@@ -233,6 +248,14 @@ def _teller(
         )
 
     return tell
+
+
+def _both(former: PlatformError | None, error: PlatformError) -> PlatformError:
+    """The day's errors as one, of the kind that trying again does not mend, if either is."""
+    if former is None:
+        return error
+    worse = error if isinstance(former, StoreUnavailableError) else former
+    return type(worse)(f"{former}; {error}")
 
 
 def _failure(failed: Mapping[date, PlatformError], days: int) -> dg.Failure:

@@ -6,17 +6,17 @@ command line (`run`). https://docs.dagster.io/guides/build/jobs/asset-jobs
 
 import dagster as dg
 
-from recruitment_platform.assets.catalog import DIM_JOBS, FACTS, JOB_HOURLY_EVENTS, RAW_TRACKING, STAGED
+from recruitment_platform.assets.catalog import DIM_JOBS, FACTS, JOB_HOURLY_EVENTS, MYSQL_EVENTS, RAW_TRACKING, STAGED
 
 DAILY_FACTS = "daily_facts"
 REFRESH_DIM_JOBS = "refresh_dim_jobs"
 
 daily_facts = dg.define_asset_job(
     DAILY_FACTS,
-    selection=dg.AssetSelection.assets(RAW_TRACKING, JOB_HOURLY_EVENTS, STAGED, FACTS),
+    selection=dg.AssetSelection.assets(RAW_TRACKING, JOB_HOURLY_EVENTS, STAGED, FACTS, MYSQL_EVENTS),
     description=(
-        "From the lake to the fact table, for a day or a range of days in one run. Backfill this job rather than the "
-        "assets: then a range is one run, and one start of Spark."
+        "From the lake to the fact table and the reports' events, for a day or a range of days in one run. Backfill "
+        "this job rather than the assets: then a range is one run, and one start of Spark."
     ),
     executor_def=dg.in_process_executor,
 )

@@ -19,7 +19,7 @@ from recruitment_platform_tests.runs import a_site, check_results, day, material
 from recruitment_platform_tests.site import Site, click, time_uuid
 
 DAYS = 3
-DAILY = ("raw_tracking", "job_hourly_events", "s3_staged_events", "redshift_fact_events")
+DAILY = ("raw_tracking", "job_hourly_events", "s3_staged_events", "redshift_fact_events", "mysql_events")
 
 
 @dataclass
@@ -143,6 +143,20 @@ def test_the_preview_shows_the_rows_with_the_most_clicks(ran: Ran) -> None:
         "| 8 | 2 | 1 | 11 | 101 | 1 | 0 | 1.500000 |",
         "| 16 | 1 | 1 | 10 | 100 | 1 | 0 | 1.500000 |",
     ]
+
+
+def test_the_reports_have_the_rows_of_the_fact_table(ran: Ran) -> None:
+    events = ran.site.relational.events(day(0), day(DAYS - 1))
+    assert events.num_rows
+    assert events.equals(ran.site.warehouse.facts(day(0), day(DAYS - 1)))
+    ledger = ran.site.warehouse.ledger()
+    found = materializations(ran.instance, ran.outcome.run_id)
+    for number in range(DAYS):
+        told, loaded = ran.metadata("mysql_events", number), ran.metadata("redshift_fact_events", number)
+        for name in ("dagster/partition_row_count", "clicks", "spend", "manifest_number", "digest"):
+            assert told[name] == loaded[name]
+        tags = found["mysql_events", str(day(number))].tags
+        assert tags == {"dagster/data_version": ledger[day(number)].digest}
 
 
 def test_dim_jobs_tells_its_version_and_what_changed(ran: Ran) -> None:
