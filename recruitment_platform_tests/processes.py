@@ -1,16 +1,20 @@
 """Real processes for tests of what happens at once, and of what is killed.
 
-What belongs here: starting functions in fresh interpreters and taking their results. What does not: what they do.
+What belongs here: starting functions in processes of their own and taking their results. What does not: what they do.
 """
 
 import multiprocessing
+import os
 import resource
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-_CONTEXT = multiprocessing.get_context("spawn")  # a fork would carry this process's locks and open files along
+# A fork of this process would carry its locks and open files along; one of a process that has done nothing but import
+# does not, and starts at once.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["recruitment_platform_tests.resources.warehouse_days", "redshift_connector"])
 _SECONDS = 60
 
 
@@ -22,7 +26,7 @@ def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) 
     barrier = _CONTEXT.Barrier(len(arguments))
     results = _CONTEXT.SimpleQueue()
     processes = [
-        _CONTEXT.Process(target=_run, args=(number, barrier, results, function, given))
+        _CONTEXT.Process(target=_run, args=(dict(os.environ), number, barrier, results, function, given))
         for number, given in enumerate(arguments)
     ]
     for process in processes:
@@ -37,7 +41,7 @@ def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) 
 
 def in_background(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
     """The function in a process of its own: kill or join it."""
-    process = _CONTEXT.Process(target=function, args=arguments)
+    process = _CONTEXT.Process(target=_call, args=(dict(os.environ), function, arguments))
     process.start()
     return process
 
@@ -54,7 +58,20 @@ def limit_file_size(size: int, *, deadly: bool) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def _run(number: int, barrier: Any, results: Any, function: Callable[..., Any], given: tuple[Any, ...]) -> None:
+def _call(environment: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    os.environ.update(environment)  # as it is now, not when the process was started from which this one was forked
+    function(*arguments)
+
+
+def _run(
+    environment: dict[str, str],
+    number: int,
+    barrier: Any,
+    results: Any,
+    function: Callable[..., Any],
+    given: tuple[Any, ...],
+) -> None:
+    os.environ.update(environment)
     barrier.wait(_SECONDS)
     try:
         result = function(*given)

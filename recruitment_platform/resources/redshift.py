@@ -175,7 +175,7 @@ class RedshiftWarehouse:
         """The rows of one SELECT over the warehouse's tables; timestamps are UTC.
 
         It runs in a transaction that only reads. Raises InputError where the statement is anything but one SELECT, or
-        fails; StoreUnavailableError where the warehouse is down or its tables are missing.
+        fails; StoreUnavailableError where the warehouse is down, SettingsError where its tables are missing.
         """
         _check_reads_only(sql)
 

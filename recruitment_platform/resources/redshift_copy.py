@@ -110,7 +110,7 @@ def copy(session: Session, table: str, manifest: str, role: str, what: str) -> i
     """Copies the manifest's files into the table, in the session's transaction; returns the rows it took in.
 
     Raises ReconciliationError with what the cluster noted where it refuses the files, StoreUnavailableError where it
-    cannot get at them; the transaction is then undone. RefusedError of a conflict passes.
+    cannot get at them or is cancelled; the transaction is then undone. RefusedError of a conflict passes.
     """
     statement = load_sql("resources/sql", "redshift_copy").format(
         table=table, manifest=_quoted(manifest), role="DEFAULT" if role == "default" else f"'{_quoted(role)}'"
@@ -118,9 +118,11 @@ def copy(session: Session, table: str, manifest: str, role: str, what: str) -> i
     try:
         session.execute(statement)
     except RefusedError as error:
-        if error.is_conflict or error.code == _CANCELLED:
+        if error.is_conflict:
             raise
         told = f"{what}: COPY failed: {error}"
+        if error.code == _CANCELLED:
+            raise StoreUnavailableError(f"{told}; nothing was changed. Try again") from None
         if _NO_ACCESS.search(told):
             raise StoreUnavailableError(
                 f"{told}; nothing was changed. Check that RECRUITMENT_REDSHIFT_IAM_ROLE is a role of the cluster that "

@@ -283,6 +283,15 @@ def test_conflicts_without_end_are_told_and_change_nothing(
     check_day(warehouse, loaded, FEW)
 
 
+def test_a_copy_that_somebody_cancels_is_told_as_that_and_changes_nothing(
+    redshift: RedshiftPlace, store: ObjectStore, warehouse: RedshiftWarehouse, loaded: LedgerRow
+) -> None:
+    redshift.gate.fail("COPY", "57014", "Query cancelled by WLM abort action")
+    with pytest.raises(StoreUnavailableError, match="COPY failed: Query cancelled by WLM abort action; nothing was"):
+        warehouse.load_day(*staged(store, DAY, 2, MANY))
+    check_day(warehouse, loaded, FEW)
+
+
 @pytest.mark.parametrize(("statement", "told"), [("COPY", "nothing was changed"), ("COMMIT", "is not known")])
 def test_a_cluster_that_stays_away_is_told_and_so_is_a_commit_of_which_nobody_knows(
     redshift: RedshiftPlace,
