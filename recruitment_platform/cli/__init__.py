@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "Materializes a range of days, from the lake to the fact table.",
     "status": "How every day stands, and what was rejected.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
+    "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
     "servers": "Starts, lists and stops the real servers as processes of this machine, for development.",
     "ui": "Serves Dagster's web page and runs its daemon.",

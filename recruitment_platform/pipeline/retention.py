@@ -30,6 +30,8 @@ Kept = TypeVar("Kept", SnapshotManifest, FactsManifest)
 
 _OF_RUN = re.compile(r"(?:job_hourly_events|day_errors)/run=[^/]+/dt=(?P<day>[0-9-]{10})[./].*")
 
+_DAY_OF_KEY = re.compile(r"/dt=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[./]")
+
 
 @dataclass(frozen=True)
 class _Day:
@@ -38,6 +40,13 @@ class _Day:
     snapshots: list[SnapshotManifest]
     candidates: list[FactsManifest]
     staged: list[FactsManifest]
+
+
+def days_with_objects(store: ObjectStore) -> set[date]:
+    """The days of which the store holds anything that `clean_superseded` looks at."""
+    folders = ("raw_tracking/", "job_hourly_events/", "s3_staged_events/", "day_errors/")
+    names = (_DAY_OF_KEY.search(found.key) for folder in folders for found in store.list(folder))
+    return {date.fromisoformat(name["day"]) for name in names if name}
 
 
 def clean_superseded(
