@@ -139,6 +139,23 @@ def test_a_killed_server_keeps_what_it_acknowledged_and_one_that_is_stopped_leav
     assert server.memory() == 0
 
 
+def test_a_killed_server_takes_what_it_was_doing_with_it_and_starts_at_once(server_start: StartServer) -> None:
+    # A process of PostgreSQL's that counts does not look whether its parent lives, and no other may start meanwhile.
+    server = server_start("postgres")
+    with closing(postgres_connection(server)) as connection:
+        connection.pgconn.send_query(
+            b"SELECT count(*) FROM generate_series(1, 100000) AS a, generate_series(1, 100000) AS b"
+        )
+        with postgres_connection(server) as other:
+            other.autocommit = True  # within one transaction it would see one state for ever
+            counting = "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT count%' AND state = 'active'"
+            while not other.execute(counting).rowcount:
+                pass
+        server.restart()
+
+    assert server.problem() is None
+
+
 @pytest.mark.parametrize("shared", WITH_PASSWORD, indirect=True)
 def test_a_wrong_password_is_refused_and_told_without_it(shared: Server) -> None:
     wrong = replace(shared, password="not-its-password")
