@@ -5,7 +5,9 @@ loads no client before a test asks for one.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,11 @@ def superuser(postgres: Server) -> psycopg.Connection:
         dbname="recruitment",
         autocommit=True,
     )
+
+
+@contextmanager
+def at_the_same_time(work: Callable[..., Any], *arguments: Any) -> Iterator[Callable[[], Any]]:
+    """The work in a thread; calling what this gives waits for its result."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, *arguments)
+        yield lambda: future.result(60)
