@@ -9,6 +9,7 @@ and rejected rows (`cassandra_rejected`), connecting (`cassandra_session`).
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -48,8 +49,9 @@ from recruitment_platform.resources.cassandra_sources import (
     progress_of,
     signed,
 )
+from recruitment_platform.resources.cassandra_split import read_bucket
 from recruitment_platform.resources.lake import TRACKING, rules_settings
-from recruitment_platform.resources.protocols import DayState, LakeScan, RejectedRow, SourceState
+from recruitment_platform.resources.protocols import DayState, LakeScan, LakeSplit, RejectedRow, SourceState
 
 _BUCKETS = "RECRUITMENT_CASSANDRA_BUCKETS"
 
@@ -217,6 +219,17 @@ class CassandraLake:
             accepted=sum(state.rows for state in states),
             events=whole_days(connection, entries, wanted, self.buckets, failures),
             failures=failures,
+        )
+
+    def split(self, day: date, columns: Sequence[str]) -> LakeSplit:
+        """The day's events, for other processes to read, a bucket each."""
+        entries = tuple(event_entries(self.connection, [day]))
+        states = day_states(entries)
+        return LakeSplit(
+            watermark={state.source: state.last_position for state in states},
+            accepted=sum(state.rows for state in states),
+            pieces=range(self.buckets),
+            read=partial(read_bucket, self.address, self.wait, entries, tuple(columns)),
         )
 
     def ids_on_two_days(self, first: date, last: date) -> pa.Table:

@@ -32,7 +32,14 @@ from cassandra import (
     UnresolvableContactPoints,
 )
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    ResponseFuture,
+    Session,
+)
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage, ServerError
@@ -231,8 +238,14 @@ def _connect(address: CassandraAddress) -> Connected:
     with told(address):
         cluster = _cluster(address)
         try:
-            rows = cluster.connect(address.keyspace)
-            frames = cluster.connect(address.keyspace)
+            rows, frames = cluster.connect(), cluster.connect()
+            if address.keyspace not in cluster.metadata.keyspaces:
+                raise StoreUnavailableError(
+                    f"{where(address)} has no keyspace {address.keyspace}: run `recruitment-platform migrate`,"
+                    " or see RECRUITMENT_CASSANDRA_KEYSPACE"
+                )
+            rows.set_keyspace(address.keyspace)
+            frames.set_keyspace(address.keyspace)
         except BaseException:
             cluster.shutdown()
             raise
@@ -258,6 +271,8 @@ def _cluster(address: CassandraAddress) -> Cluster:
             auth_provider=PlainTextAuthProvider(address.user, password) if address.user else None,
             ssl_context=_tls(address),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connect_timeout=_SECONDS,
+            control_connection_timeout=_SECONDS,
             reconnection_policy=ExponentialReconnectionPolicy(0.2, 10),
             application_name="recruitment-platform",
         )
@@ -283,15 +298,18 @@ def _cause(address: CassandraAddress, error: BaseException) -> str:
     """What happened, and what to do."""
     if isinstance(error, UnresolvableContactPoints):
         return "no such host is known; see RECRUITMENT_CASSANDRA_HOSTS"
-    reasons = list(error.errors.values()) if isinstance(error, NoHostAvailable) and error.errors else [error]
-    reason = reasons[0]
+    reason: BaseException = error
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
+        reason = next(iter(error.errors.values()))
     text = " ".join(str(getattr(reason, "message", None) or reason).split())
+    if isinstance(reason, OperationTimedOut):
+        text = "it does not answer in time"
     if isinstance(reason, AuthenticationFailed):
         user = "no user" if address.user is None else f"user {address.user}"
         return f"it refuses {user}; see RECRUITMENT_CASSANDRA_USER and RECRUITMENT_CASSANDRA_PASSWORD"
     if isinstance(reason, Unauthorized):
         return f"user {address.user} lacks a permission ({text}); grant it"
-    if "does not exist" in text or "unconfigured table" in text or "Undefined column" in text:
+    if any(sign in text for sign in ("does not exist", "unconfigured table", "Undefined column")):
         return f"keyspace {address.keyspace} is not made for this version ({text}); run `recruitment-platform migrate`"
     if isinstance(reason, InvalidRequest):
         return text
