@@ -160,7 +160,7 @@ def json_records(lines: Lines) -> Iterator[tuple[int, dict[str, str | None] | Ma
             yield position, Malformed(str(error), lines.text())
             continue
         if not line.isspace():
-            yield position, json_record(line)
+            yield position, json_record(line.removesuffix("\n"))
 
 
 def json_record(text: str) -> dict[str, str | None] | Malformed:

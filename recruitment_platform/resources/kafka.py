@@ -1,8 +1,7 @@
 """The event log before the lake: a topic of Kafka's, by librdkafka.
 
-What belongs here: our settings as librdkafka's, the topic and what it holds, writing to it, reading from it, and each
-failure as one of the platform's errors. What does not: what messages say (`ingest.messages`), and how they get into the
-lake (`ingest.event_log`).
+What belongs here: the topic and what it holds, writing to it, reading from it. What does not: settings and failures
+(`kafka_session`), what messages say (`ingest.messages`), and how they get into the lake (`ingest.event_log`).
 """
 
 import logging
@@ -19,10 +18,24 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from recruitment_platform.addresses import KafkaAddress
-from recruitment_platform.errors import PlatformError, SettingsError, StoreUnavailableError
+from recruitment_platform.errors import PlatformError, SettingsError
+from recruitment_platform.resources.kafka_session import (
+    FORBIDDEN,
+    LEADERLESS,
+    MISSING,
+    OUT_OF_RANGE,
+    REFUSED,
+    as_kafka_writes,
+    connection,
+    failure,
+    reason,
+)
 from recruitment_platform.resources.log_sources import log_source
 
 logger = logging.getLogger(__name__)
+librdkafka = logging.getLogger(f"{__name__}.librdkafka")
+# Its own log has several lines for each failure; what matters of it comes by `error_cb`. A lower level shows it.
+librdkafka.setLevel(logging.CRITICAL + 1)
 
 Troubles = deque[KafkaError]
 """What librdkafka last told of a client's connections: it keeps trying, and only says so."""
@@ -40,18 +53,6 @@ DELIVERY_SECONDS = 120
 """How long a message may wait for a broker to take it."""
 
 _PAUSE = 0.05
-
-_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
-_FORBIDDEN = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    }
-)
-_MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
-_LEADERLESS = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
-_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class KafkaEventLog:
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 128 << 10,
                 "message.timeout.ms": DELIVERY_SECONDS * 1000,
+                "topic.metadata.propagation.max.ms": 5_000,
                 # Java's default, so that a visitor's events stay together whoever sends them.
                 "partitioner": "murmur2_random",
                 "delivery.report.only.error": True,
@@ -177,45 +179,13 @@ class KafkaEventLog:
             producer.purge()
             producer.flush(_PAUSE)
 
-    def error(self, error: KafkaError, troubles: Iterable[KafkaError] = ()) -> PlatformError:
-        """The failure as the platform tells it; `troubles` may know more than the failure itself, a timeout, says."""
-        address = self.address
-        told = [error, *reversed(list(troubles))]
-        for one in told:
-            code = one.code()
-            if code in _REFUSED:
-                return SettingsError(
-                    f"Kafka at {address.servers} refuses the user {address.user}; check RECRUITMENT_KAFKA_USER, "
-                    "RECRUITMENT_KAFKA_PASSWORD and RECRUITMENT_KAFKA_SASL_MECHANISM"
-                )
-            if code == KafkaError._SSL:
-                return SettingsError(
-                    f"no TLS with Kafka at {address.servers} ({_reason(one)}); check RECRUITMENT_KAFKA_SECURITY and "
-                    "RECRUITMENT_KAFKA_TLS_CA"
-                )
-            if code in _FORBIDDEN:
-                return SettingsError(
-                    f"Kafka at {address.servers} does not let {address.user or 'an unnamed user'} use the topic "
-                    f"{address.topic} with the group {address.group} ({one.name()}); grant it reading, writing and "
-                    "describing there"
-                )
-            if code in _MISSING:
-                return StoreUnavailableError(
-                    f"Kafka at {address.servers} has no topic {address.topic}; create it: recruitment-platform migrate"
-                )
-        connection = next((one for one in told if one.code() in (KafkaError._RESOLVE, KafkaError._TRANSPORT)), error)
-        return StoreUnavailableError(
-            f"Kafka at {address.servers} does not answer ({_reason(connection)}); check that it runs, and "
-            "RECRUITMENT_KAFKA_SERVERS"
-        )
-
     @contextmanager
     def _asking(self) -> Iterator["_Asking"]:
         troubles: Troubles = deque(maxlen=20)
         try:
             yield _Asking(self._client(AdminClient, troubles, {}), troubles)
         except KafkaException as failed:
-            raise self.error(failed.args[0], troubles) from None
+            raise failure(self.address, failed.args[0], troubles) from None
 
     def _consumer(self, troubles: Troubles) -> Consumer:
         settings = {
@@ -237,10 +207,9 @@ class KafkaEventLog:
             troubles.append(error)
 
         try:
-            # Its own log would go to stderr, several lines a failure. What matters of it comes by `error_cb`.
-            return kind({**_connection(self.address), **settings, "log_level": 0, "error_cb": told})
+            return kind({**connection(self.address), **settings, "logger": librdkafka, "error_cb": told})
         except KafkaException as failed:
-            raise SettingsError(f"Kafka at {self.address.servers}: {_reason(failed.args[0])}") from None
+            raise SettingsError(f"Kafka at {self.address.servers}: {reason(failed.args[0])}") from None
 
 
 @dataclass(frozen=True)
@@ -257,14 +226,15 @@ class _Asking:
             try:
                 return future.result(_PAUSE)
             except NotYet:
-                hopeless = next((one for one in self.troubles if one.code() in {*_REFUSED, KafkaError._SSL}), None)
+                self.admin.poll(0)  # what `error_cb` has to tell comes by this alone
+                hopeless = next((one for one in self.troubles if one.code() in {*REFUSED, KafkaError._SSL}), None)
                 if hopeless or time.monotonic() > deadline:
                     raise KafkaException(hopeless or KafkaError(KafkaError._TIMED_OUT, "no answer")) from None
 
     def topic(self, name: str) -> Topic:
         found = self.wait(self.admin.describe_topics(TopicCollection([name]))[name])
         partitions = tuple(sorted(partition.id for partition in found.partitions))
-        return Topic(name, _as_kafka_writes(str(found.topic_id)), partitions)
+        return Topic(name, as_kafka_writes(str(found.topic_id)), partitions)
 
     def ranges(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         places = [TopicPartition(topic, number) for number in partitions]
@@ -278,7 +248,7 @@ class _Asking:
                 offset: int = self.wait(self.admin.list_offsets({place: edge})[place]).offset
             except KafkaException as failed:
                 # Where leaders change, or a topic is new, a broker may not know yet.
-                if failed.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
+                if failed.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
             else:
@@ -341,15 +311,15 @@ class LogReader:
                 values.append(message.value())
             elif error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 ended.add(partition)
-            elif error.code() in _OUT_OF_RANGE and partition is not None:
+            elif error.code() in OUT_OF_RANGE and partition is not None:
                 displaced.add(partition)
-            elif error.code() in _FORBIDDEN or error.code() in _MISSING or error.fatal():
-                raise self.log.error(error, self.asking.troubles)
+            elif error.code() in FORBIDDEN or error.code() in MISSING or error.fatal():
+                raise failure(self.log.address, error, self.asking.troubles)
             else:
                 logger.info("Kafka: %s", error)
-        refused = next((one for one in self.asking.troubles if one.code() in _REFUSED), None)
+        refused = next((one for one in self.asking.troubles if one.code() in REFUSED), None)
         if refused is not None:
-            raise self.log.error(refused)
+            raise failure(self.log.address, refused)
         self.silence = 0.0 if messages or ended else self.silence + seconds
         if messages:
             self.asking.troubles.clear()
@@ -363,7 +333,7 @@ class LogReader:
     def check_heard(self) -> None:
         """StoreUnavailableError where the log `is_silent`."""
         if self.is_silent:
-            raise self.log.error(KafkaError(KafkaError._TIMED_OUT, "nothing came"), self.asking.troubles)
+            raise failure(self.log.address, KafkaError(KafkaError._TIMED_OUT, "nothing came"), self.asking.troubles)
 
     def topic(self) -> Topic:
         """The topic as it is now; errors as `KafkaEventLog.topic`."""
@@ -391,7 +361,7 @@ class LogReader:
         try:
             yield
         except KafkaException as failed:
-            raise self.log.error(failed.args[0], self.asking.troubles) from None
+            raise failure(self.log.address, failed.args[0], self.asking.troubles) from None
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tells Kafka how far the group has got, for its own tools to show the lag: we never start from there.
@@ -438,8 +408,11 @@ class LogWriter:
 
         Raises StoreUnavailableError or SettingsError, telling how many it did not take, where that is not so.
         """
-        while self.producer.flush(_PAUSE):
-            self._check()
+        try:
+            while self.producer.flush(_PAUSE):
+                self._check()
+        except KafkaException as fatal:
+            raise self._failure(fatal.args[0]) from None
         self._check()
 
     def _wait(self) -> None:
@@ -447,19 +420,22 @@ class LogWriter:
         self._check()
 
     def _check(self) -> None:
-        refused = next((one for one in self.troubles if one.code() in _REFUSED or one.fatal()), None)
+        refused = next((one for one in self.troubles if one.code() in REFUSED or one.fatal()), None)
         if refused is not None:
-            raise self.log.error(refused, self.troubles)
+            raise self._failure(refused)
         if self.why is not None and not len(self.producer):
             raise self._failure(self.why)
 
     def _failure(self, why: KafkaError) -> PlatformError:
-        reason = self.log.error(why, self.troubles)
-        told = str(reason)
+        # What still waits is given up, and counted by the reports that come of that.
+        self.producer.purge()
+        self.producer.poll(_PAUSE)
+        told = failure(self.log.address, why, self.troubles)
+        text = str(told)
         if why.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD):
-            told = f"Kafka at {self.log.address.servers}: {_reason(why)}"
-        return type(reason)(
-            f"{told}; {self.failed:,} messages were not delivered: run the same command again, events that are in the "
+            text = f"Kafka at {self.log.address.servers}: {reason(why)}"
+        return type(told)(
+            f"{text}; {self.failed:,} messages were not delivered: run the same command again, events that are in the "
             "topic already do no harm"
         )
 
@@ -470,33 +446,3 @@ class LogWriter:
     def _note(self, error: KafkaError) -> None:
         self.failed += 1
         self.why = self.why or error
-
-
-def _connection(address: KafkaAddress) -> dict[str, Any]:
-    """Where Kafka is and who we are, in librdkafka's words."""
-    settings: dict[str, Any] = {
-        "bootstrap.servers": address.servers,
-        "client.id": "recruitment-platform",
-        "security.protocol": address.security,
-        "reconnect.backoff.ms": 100,
-        "reconnect.backoff.max.ms": 1000,
-    }
-    if address.tls_ca is not None:
-        settings["ssl.ca.location"] = str(address.tls_ca)
-    if address.security.startswith("sasl") and address.password is not None:
-        settings |= {
-            "sasl.mechanisms": address.sasl_mechanism,
-            "sasl.username": address.user,
-            "sasl.password": address.password.get_secret_value(),
-        }
-    return settings
-
-
-def _reason(error: KafkaError) -> str:
-    """What librdkafka says, on one line."""
-    return " ".join(error.str().split())
-
-
-def _as_kafka_writes(topic_id: str) -> str:
-    """The id as Kafka's own tools show it: librdkafka's base64 has the letters that names of files cannot."""
-    return topic_id.replace("+", "-").replace("/", "_")
