@@ -20,6 +20,7 @@ from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
 from recruitment_platform.model.door import LAKE_SCHEMA
 from recruitment_platform.pipeline.snapshot import LAKE_COLUMNS
+from recruitment_platform.resources import cassandra_rejected
 from recruitment_platform.resources.cassandra import CassandraLake, migrate_cassandra, open_cassandra_lake
 from recruitment_platform.resources.protocols import SourceState
 from recruitment_platform.servers.ports import free_port
@@ -141,8 +142,6 @@ def test_of_two_writers_of_a_source_each_batch_is_brought_by_one(
 
 def test_rejected_rows_of_a_killed_writer_count_only_with_the_batch_that_brings_them(lake: CassandraLake) -> None:
     """The writer that was killed had another ingest day than the one that brought its rows in the end."""
-    from recruitment_platform.resources import cassandra_rejected
-
     cassandra_rejected.write(lake.connection, FILE, [rejected_row(FILE, 1, ingest_date=FIRST), rejected_row(FILE, 2)])
     assert list(lake.rejected()) == []
     append_all(lake, FILE, LAKE_SCHEMA.empty_table(), [rejected_row(FILE, 1)])

@@ -1,0 +1,47 @@
+"""Ids on two days, found by late events alone: the same as by all events of all days."""
+
+import random
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from recruitment_platform.resources.cassandra import migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.servers.server import Server
+from recruitment_platform_tests.resources.cassandra_lakes import address_of
+from recruitment_platform_tests.resources.lake_batches import RULES, append_all, through_door
+from recruitment_platform_tests.site import click
+
+FILE = "file:" + "a" * 64
+FIRST = datetime(2024, 5, 1, tzinfo=UTC)
+DAYS = 14
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York"])
+def test_ids_on_two_days_are_those_that_reading_every_event_would_find(
+    cassandra_server: Server, keyspace: str, tmp_path: Path, time_zone: str
+) -> None:
+    rules = replace(RULES, time_zone=time_zone)
+    chance = random.Random(29)
+    rows = []
+    for number in range(300):
+        received = FIRST + timedelta(minutes=chance.randrange(DAYS * 24 * 60))
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            believed = received - timedelta(minutes=chance.choice((-5, 0, 1, 60, 1440, 4000, chance.randrange(11_000))))
+            rows.append(click(received, number, ts=f"{believed:%Y-%m-%d %H:%M:%S}"))
+    events = through_door(FILE, rows, rules=rules)
+    address = address_of(cassandra_server, keyspace)
+    migrate_cassandra(address, rules)
+    ours, every = open_cassandra_lake(address, rules), open_lake(tmp_path / "lake", rules)
+    for lake in (ours, every):
+        append_all(lake, FILE, events)
+    first = date(2024, 4, 24)
+    found = 0
+    for start, length in ((0, 0), (7, 0), (8, 0), (11, 2), (20, 0), (5, 20), (-30, 90)):
+        asked = first + timedelta(days=start), first + timedelta(days=start + length)
+        expected = every.ids_on_two_days(*asked).sort_by([("create_time", "ascending"), ("event_date", "ascending")])
+        assert ours.ids_on_two_days(*asked).equals(expected), asked
+        found += expected.num_rows
+    assert found > 100
