@@ -163,3 +163,9 @@ class SparkAddress(BaseSettings):
         pattern="^([5-9][0-9]{2}m|[1-9][0-9]{3,}m|[1-9][0-9]*g)$",
         description="Memory of each executor on a cluster.",
     )
+    wait: int = Field(default=120, ge=1, description="Seconds that a run waits while no executor of a cluster works.")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the executors are other processes than the driver, maybe of other machines."""
+        return self.remote is not None or not self.master.startswith("local")

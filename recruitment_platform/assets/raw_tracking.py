@@ -20,6 +20,7 @@ from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_fa
 from recruitment_platform.model import contract
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.partitions import daily_partitions
+from recruitment_platform.pipeline.extraction import extraction
 from recruitment_platform.pipeline.manifests import SnapshotManifest
 from recruitment_platform.pipeline.retention import BEING_WRITTEN
 from recruitment_platform.pipeline.snapshot import CODE_VERSION, take_snapshots
@@ -28,6 +29,7 @@ from recruitment_platform.resources.protocols import EventLake, ObjectStore
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 from recruitment_platform.sql import load_sql
+from recruitment_platform.transforms.engines import Engine
 from recruitment_platform.transforms.lineage import ColumnLineage, column_lineage
 
 DESCRIPTION = """The day's snapshot: its distinct events, with the columns that transforms read.
@@ -64,12 +66,20 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         lake: dg.ResourceParam[Opener[EventLake]],
         objects: dg.ResourceParam[Opener[ObjectStore]],
+        engine: dg.ResourceParam[Opener[Engine]],
         event_log: dg.ResourceParam[Opener[Any]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
         with platform_failures():
             _drain(event_log(), lake(), door_rules(settings))
-            taken = take_snapshots(lake(), objects(), wanted, time_zone=settings.time_zone, run_id=context.run.run_id)
+            taken = take_snapshots(
+                lake(),
+                objects(),
+                wanted,
+                time_zone=settings.time_zone,
+                run_id=context.run.run_id,
+                extract=extraction(engine(), lake()),
+            )
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
                     told = metadata.snapshot_metadata(objects(), snapshot)

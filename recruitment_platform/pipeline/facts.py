@@ -60,7 +60,7 @@ def compute_facts(
     if dimensions is None:
         raise ReconciliationError("job_hourly_events: dim_jobs was never refreshed; materialize dim_jobs first")
     snapshots: dict[date, SnapshotManifest] = {}
-    inputs: dict[date, list[Path]] = {}
+    inputs: dict[date, list[Path | str]] = {}
     for day in sorted(days):
         error = day_errors.recorded(store, run_id, day)
         if error is not None:
@@ -68,13 +68,13 @@ def compute_facts(
             continue
         try:
             snapshots[day] = _snapshot(store, day)
-            inputs[day] = [_local(store, entry, day) for entry in snapshots[day].files]
+            inputs[day] = [_input(engine, store, entry, day) for entry in snapshots[day].files]
         except ReconciliationError as unreadable:
             day_errors.record(store, run_id, day, str(unreadable))
             yield day, unreadable
     if not inputs:
         return
-    dim_jobs = _dim_jobs(store, dimensions)
+    dim_jobs = _dim_jobs(engine, store, dimensions)
     with tempfile.TemporaryDirectory(prefix="facts-") as folder:
         for day, out in _run(engine, inputs, dim_jobs, lake_name, Path(folder)):
             if isinstance(out, Path):
@@ -85,7 +85,11 @@ def compute_facts(
 
 
 def _run(
-    engine: Engine, inputs: Mapping[date, Sequence[Path]], dim_jobs: Path, lake_name: str, scratch: Path
+    engine: Engine,
+    inputs: Mapping[date, Sequence[Path | str]],
+    dim_jobs: Path | str,
+    lake_name: str,
+    scratch: Path,
 ) -> Iterator[tuple[date, Path | InputError]]:
     """The folder of each day's files. Where some day's input cannot be computed, each day is run alone to find it."""
     out = scratch / f"{min(inputs)}-{len(inputs)}"
@@ -103,9 +107,9 @@ def _run(
         yield day, out / f"dt={day}"
 
 
-def _dim_jobs(store: ObjectStore, dimensions: DimManifest) -> Path:
+def _dim_jobs(engine: Engine, store: ObjectStore, dimensions: DimManifest) -> Path | str:
     try:
-        return store.local(dimensions.key)
+        return engine.input(store, dimensions.key)
     except FileNotFoundError as error:
         raise ReconciliationError(
             f"job_hourly_events: the file {dimensions.key} of dim_jobs is gone; remove its manifest "
@@ -120,9 +124,9 @@ def _snapshot(store: ObjectStore, day: date) -> SnapshotManifest:
     return snapshot
 
 
-def _local(store: ObjectStore, entry: FileEntry, day: date) -> Path:
+def _input(engine: Engine, store: ObjectStore, entry: FileEntry, day: date) -> Path | str:
     try:
-        return store.local(entry.key)
+        return engine.input(store, entry.key)
     except FileNotFoundError as error:
         raise ReconciliationError(
             f"job_hourly_events {day}: the snapshot's file {entry.key} is gone; remove the day's snapshot manifest and "

@@ -6,7 +6,7 @@ not: where the events lie (`resources.lake`), what becomes of them (`pipeline.fa
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -58,6 +58,10 @@ LAKE_COLUMNS = (
 CODE_VERSION = sql_version("pipeline", "snapshot_arrivals", "snapshot")
 
 
+Extract = Callable[[date], LakeScan]
+"""Scans a day, its `events` being the rows of `snapshot_arrivals.sql` already."""
+
+
 @dataclass(frozen=True)
 class _Draft:
     """A snapshot just taken, not yet stored: its files in a scratch folder, its manifest without number and files."""
@@ -74,11 +78,18 @@ def current_snapshot(store: ObjectStore, day: date) -> SnapshotManifest | None:
 
 
 def take_snapshots(
-    lake: EventLake, store: ObjectStore, days: Iterable[date], *, time_zone: str, run_id: str
+    lake: EventLake,
+    store: ObjectStore,
+    days: Iterable[date],
+    *,
+    time_zone: str,
+    run_id: str,
+    extract: Extract | None = None,
 ) -> Iterator[tuple[date, SnapshotManifest | ReconciliationError]]:
     """Takes each day's snapshot, oldest first; a day that does not add up is recorded with the run, yielding its error.
 
-    A snapshot equal to the one in force is not written again. `time_zone` decides `event_hour`.
+    A snapshot equal to the one in force is not written again. `time_zone` decides `event_hour`. Where `extract` is not
+    given, this process reads the lake.
     """
     wanted = sorted(days)
     if not wanted:
@@ -86,7 +97,7 @@ def take_snapshots(
     with _connection(lake, wanted[0], wanted[-1]) as connection:
         for day in wanted:
             try:
-                yield day, _take_snapshot(connection, lake, store, day, time_zone, run_id)
+                yield day, _take_snapshot(connection, lake, store, day, time_zone, run_id, extract)
             except ReconciliationError as error:
                 day_errors.record(store, run_id, day, str(error))
                 yield day, error
@@ -106,12 +117,19 @@ def _connection(lake: EventLake, first: date, last: date) -> Iterator[duckdb.Duc
 
 
 def _take_snapshot(
-    connection: duckdb.DuckDBPyConnection, lake: EventLake, store: ObjectStore, day: date, time_zone: str, run_id: str
+    connection: duckdb.DuckDBPyConnection,
+    lake: EventLake,
+    store: ObjectStore,
+    day: date,
+    time_zone: str,
+    run_id: str,
+    extract: Extract | None,
 ) -> SnapshotManifest:
     for _ in range(MAX_ATTEMPTS):
-        scan = lake.scan(day, LAKE_COLUMNS)
+        scan = lake.scan(day, LAKE_COLUMNS) if extract is None else extract(day)
+        arrivals = load_sql("pipeline", "snapshot_arrivals" if extract is None else "snapshot_extracted")
         with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
-            draft = _draft(connection, scan, day, time_zone, run_id, Path(folder))
+            draft = _draft(connection, scan, arrivals, day, time_zone, run_id, Path(folder))
             manifest = _put_in_force(store, draft)
         if not is_behind(scan.watermark, manifest.watermark):
             return manifest
@@ -124,12 +142,18 @@ def _take_snapshot(
 
 
 def _draft(
-    connection: duckdb.DuckDBPyConnection, scan: LakeScan, day: date, time_zone: str, run_id: str, folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    scan: LakeScan,
+    arrivals: str,
+    day: date,
+    time_zone: str,
+    run_id: str,
+    folder: Path,
 ) -> _Draft:
     file, listing = folder / "snapshot.parquet", folder / "listing.parquet"
     connection.register("events", scan.events)
     with scan.reading():
-        connection.execute(load_sql("pipeline", "snapshot_arrivals"))
+        connection.execute(arrivals)
     connection.unregister("events")
     (counts,) = connection.sql(load_sql("pipeline", "snapshot_totals")).to_arrow_table().to_pylist()
     positions = connection.sql(load_sql("pipeline", "snapshot_positions")).fetchall()

@@ -113,6 +113,10 @@ def platform_resources(settings: Settings) -> dict[str, Any]:
         return stores | {
             "engine": dg.ResourceDefinition.hardcoded_resource(DuckDBEngine, "DuckDB, in the run's process.")
         }
+    if settings.spark.is_remote:
+        from recruitment_platform.resources.dagster_spark import remote_spark_resource
+
+        return stores | {"engine": remote_spark_resource(settings)}
     config = spark_config(memory=settings.spark.memory, scratch=settings.home / "spark")
     return stores | {"engine": SparkEngineResource(spark_config=config)}
 

@@ -4,12 +4,12 @@ One small protocol a store; each has an embedded implementation and one for serv
 for both. What belongs here: signatures, promises, the values exchanged. What does not: any store's details.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -81,6 +81,20 @@ class LakeScan:
             if self.failures:
                 raise self.failures[0] from None
             raise
+
+
+@dataclass(frozen=True)
+class LakeSplit:
+    """A day for other processes to read, in pieces of which no two have events of one id.
+
+    `read(piece)` yields the columns of `LAKE_TRACKING` that were asked for, of what the lake held when `watermark` and
+    `accepted` were read; it and the pieces can be pickled. StoreUnavailableError where a piece cannot be read.
+    """
+
+    watermark: dict[str, int]
+    accepted: int
+    pieces: Sequence[int]
+    read: Callable[[int], Iterator[pa.RecordBatch]]
 
 
 class EventLake(Protocol):
@@ -165,6 +179,15 @@ class EventLake(Protocol):
         A row whose source and position is not rejected (any more) is left alone. What is taken in counts in
         `day_states` under the source partition `replayed:<source>`, with a position that only grows.
         """
+        ...
+
+
+@runtime_checkable
+class SplitLake(EventLake, Protocol):
+    """A lake that other machines reach too."""
+
+    def split(self, day: date, columns: Sequence[str]) -> LakeSplit:
+        """What `scan` gives, in pieces."""
         ...
 
 

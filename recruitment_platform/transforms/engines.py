@@ -1,7 +1,8 @@
 """The engines that run a transform: Parquet in, Parquet of each day out.
 
-What belongs here: running one SQL file over files on Spark or on DuckDB, with the same rows and types; Spark's
-settings. What does not: which files are in force and what is published (`pipeline`), the rules (the SQL files).
+What belongs here: running one SQL file over files on this machine's Spark or on DuckDB, with the same rows and types;
+that Spark's settings. What does not: Spark on other machines (`transforms.remote_spark`), which files are in force and
+what is published (`pipeline`), the rules (the SQL files).
 """
 
 import logging
@@ -24,6 +25,7 @@ import sqlglot
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
 from recruitment_platform.model.schemas import arrow_schema, spark_schema
+from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.sql import connect_duckdb, load_sql
 from recruitment_platform.transforms.java import prepare_java
 
@@ -60,19 +62,28 @@ TRANSFORMS = {
 """The transforms that engines run, by name."""
 
 
+Inputs = Mapping[str, Sequence[Path | str]]
+"""Each view's Parquet files, as `Engine.input` gives them: none is a view without rows."""
+
+
 class Engine(Protocol):
     """Runs transforms. Whatever engine runs one, its rows, types and hence digests are the same."""
 
     name: str
 
-    def run(
-        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
-    ) -> None:
+    def input(self, store: ObjectStore, key: str) -> Path | str:
+        """The object as this engine reads it: a file of this machine, or its address where others read it.
+
+        FileNotFoundError where there is none; where others read it, that may be told by `run` alone, as InputError.
+        """
+        ...
+
+    def run(self, transform: str, inputs: Inputs, parameters: Mapping[str, str], out: Path) -> None:
         """Writes the transform's rows to `out/dt=YYYY-MM-DD/*.parquet`, sorted by its key, normally one file a day.
 
-        `inputs` gives each view's Parquet files (none is a view without rows). `out` must not exist or be empty; a day
-        without rows gets no folder. Raises InputError where a file cannot be read or a sum does not fit its type,
-        StoreUnavailableError where the engine cannot start or dies, or there is no room left.
+        `out` must not exist or be empty; a day without rows gets no folder. Raises InputError where a file cannot be
+        read or a sum does not fit its type, StoreUnavailableError where the engine cannot start or dies, or there is no
+        room left.
         """
         ...
 
@@ -86,11 +97,13 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def run(
-        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
-    ) -> None:
+    def input(self, store: ObjectStore, key: str) -> Path:
+        """The object's file on this machine."""
+        return store.local(key)
+
+    def run(self, transform: str, inputs: Inputs, parameters: Mapping[str, str], out: Path) -> None:
         """See `Engine.run`."""
-        known = _checked(transform, inputs, parameters, out)
+        known = checked(transform, inputs, parameters, out, _schema)
         with (
             _failures_of_duckdb(known),
             TemporaryDirectory(prefix=".spill-", dir=out) as spill,
@@ -107,7 +120,7 @@ class DuckDBEngine:
             connection.sql(_duckdb_sql(known.sql), params=dict(parameters)).create("result")
             result = connection.table("result")
             for (day,) in result.select(DAY_COLUMN).distinct().order(DAY_COLUMN).fetchall():
-                folder = _day_folder(out, day)
+                folder = day_folder(out, day)
                 folder.mkdir()
                 of_day = result.filter(duckdb.ColumnExpression(DAY_COLUMN) == duckdb.ConstantExpression(day))
                 ordered = of_day.sort(*(duckdb.ColumnExpression(name) for name in known.output.key))
@@ -129,11 +142,13 @@ class SparkEngine:
         self._session: SparkSession | None = None
         self._lock = threading.Lock()
 
-    def run(
-        self, transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
-    ) -> None:
+    def input(self, store: ObjectStore, key: str) -> Path:
+        """The object's file on this machine."""
+        return store.local(key)
+
+    def run(self, transform: str, inputs: Inputs, parameters: Mapping[str, str], out: Path) -> None:
         """See `Engine.run`."""
-        known = _checked(transform, inputs, parameters, out)
+        known = checked(transform, inputs, parameters, out, _schema)
         with _failures_of_spark(known):
             # A session of its own within the one Spark application: views of runs side by side do not meet.
             session = self._started().newSession()
@@ -170,12 +185,39 @@ class SparkEngine:
             return self._session
 
 
+RESULT_SETTINGS = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "true",
+}
+"""Spark's settings that decide what a transform computes, wherever it runs."""
+
+
 def spark_config(*, memory: str, scratch: Path, cores: int | None = None) -> dict[str, str]:
     """Settings of a Spark on this machine, for `local_spark_session` or Dagster's LazyPySparkResource.
 
     `memory` is that of its one Java process, as `2g`; `scratch` a folder for all that Spark writes beside its results
     (it makes it); `cores` all of the machine's by default. The results depend on the settings of `spark.sql`.
     """
+    return driver_config(memory=memory, scratch=scratch) | {
+        "spark.master": f"local[{cores or '*'}]",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.hadoop.fs.defaultFS": "file:///",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.sql.shuffle.partitions": "4",
+        # Files are listed here: a Spark job to list a year of local files costs more than it saves.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.parquet.writeLegacyFormat": "false",
+        # A dimension's first version reaches back to times for which Spark would else ask which calendar was meant.
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    }
+
+
+def driver_config(*, memory: str, scratch: Path) -> dict[str, str]:
+    """Settings of a driver in this process, wherever its executors are; the arguments as of `spark_config`."""
     folder = scratch.absolute()
     log4j = files("recruitment_platform").joinpath("transforms", "log4j2.properties")
     java_options = (
@@ -187,29 +229,15 @@ def spark_config(*, memory: str, scratch: Path, cores: int | None = None) -> dic
         f'"-Dlog4j2.configurationFile={log4j}"',
     )
     return {
-        "spark.master": f"local[{cores or '*'}]",
         "spark.app.name": "recruitment_platform",
         "spark.driver.memory": memory,
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": " ".join(java_options),
         "spark.local.dir": str(folder),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.hadoop.fs.defaultFS": "file:///",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.adaptive.enabled": "true",
-        "spark.sql.shuffle.partitions": "4",
-        # Files are listed here: a Spark job to list a year of local files costs more than it saves.
-        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-        "spark.sql.ansi.enabled": "true",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        "spark.sql.parquet.writeLegacyFormat": "false",
-        # A dimension's first version reaches back to times for which Spark would else ask which calendar was meant.
-        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
-        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        **RESULT_SETTINGS,
     }
 
 
@@ -224,10 +252,13 @@ def local_spark_session(config: Mapping[str, str]) -> "SparkSession":
     return builder.getOrCreate()
 
 
-def _checked(
-    transform: str, inputs: Mapping[str, Sequence[Path]], parameters: Mapping[str, str], out: Path
+def checked(
+    transform: str, inputs: Inputs, parameters: Mapping[str, str], out: Path, schema: Callable[[Path | str], pa.Schema]
 ) -> Transform:
-    """The transform, once it is sure that it gets what it takes, and that `out` is an empty folder."""
+    """The transform, once it is sure that it gets what it takes, and that `out` is an empty folder.
+
+    `schema` tells a file's by its footer: Spark would take a column that is not there for null, and count nothing.
+    """
     known = TRANSFORMS[transform]
     expected = {table.name for table in known.inputs}
     if set(inputs) != expected or set(parameters) != known.parameters:
@@ -237,7 +268,7 @@ def _checked(
         )
     for table in known.inputs:
         for path in inputs[table.name]:
-            _check_schema(table, path)
+            _check_schema(table, path, schema)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -247,12 +278,15 @@ def _checked(
     return known
 
 
-def _check_schema(table: Table, path: Path) -> None:
-    """Looks at the footer alone: Spark would take a column that is not there for null, and count nothing."""
+def _schema(path: Path | str) -> pa.Schema:
+    return pq.read_schema(path)
+
+
+def _check_schema(table: Table, path: Path | str, schema: Callable[[Path | str], pa.Schema]) -> None:
     try:
-        found = pq.read_schema(path)
+        found = schema(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{table.name}: {path} cannot be read: {_first_line(str(error))}") from error
+        raise InputError(f"{table.name}: {path} cannot be read: {first_line(str(error))}") from error
     types = dict(zip(found.names, found.types, strict=True))
     for field in arrow_schema(table):
         if types.get(field.name) != field.type:
@@ -269,16 +303,17 @@ def _duckdb_sql(sql: str) -> str:
     return statement
 
 
-def _day_folder(out: Path, day: object) -> Path:
+def day_folder(out: Path, day: object) -> Path:
+    """Where the day's rows are written."""
     return out / f"{DAY_COLUMN}={day}"
 
 
-def _spark_input(session: "SparkSession", table: Table, paths: Sequence[Path]) -> "DataFrame":
+def _spark_input(session: "SparkSession", table: Table, paths: Sequence[Path | str]) -> "DataFrame":
     schema = spark_schema(table)
     if not paths:
         return session.createDataFrame([], schema)
     # Paths are patterns to the reader, so what is special in a pattern is escaped.
-    patterns = [re.sub(r"([{}\[\]*?\\])", r"\\\1", _hadoop_path(path)) for path in paths]
+    patterns = [re.sub(r"([{}\[\]*?\\])", r"\\\1", _hadoop_path(Path(path))) for path in paths]
     return session.read.schema(schema).parquet(*patterns)
 
 
@@ -292,14 +327,14 @@ def _failures_of_duckdb(transform: Transform) -> Iterator[None]:
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        raise _too_large(transform) from error
+        raise too_large(transform) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise StoreUnavailableError(f"{transform.name}: DuckDB could not go on: {_first_line(str(error))}") from error
+        raise StoreUnavailableError(f"{transform.name}: DuckDB could not go on: {first_line(str(error))}") from error
     except duckdb.Error as error:
         # Bytes that are no Parquet page are told as an error of no type at all.
         if type(error) not in (duckdb.Error, duckdb.InvalidInputException):
             raise
-        raise _damaged(transform, str(error)) from error
+        raise damaged(transform, str(error)) from error
 
 
 @contextmanager
@@ -313,15 +348,15 @@ def _failures_of_spark(transform: Transform) -> Iterator[None]:
     try:
         yield
     except ArithmeticException as error:
-        raise _too_large(transform) from error
+        raise too_large(transform) from error
     except Py4JJavaError as error:
-        reason = _first_line(str(error.java_exception))
+        reason = first_line(str(error.java_exception))
         if "FAILED_READ_FILE" in reason:
-            raise _damaged(transform, reason) from error
+            raise damaged(transform, reason) from error
         remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in str(error)), "")
         raise StoreUnavailableError(f"{transform.name}: Spark could not go on: {reason}{remedy}") from error
     except PySparkRuntimeError as error:
-        reason = _first_line(str(error))
+        reason = first_line(str(error))
         raise StoreUnavailableError(f"{transform.name}: Spark could not start: {reason}{_MEMORY_REMEDY}") from error
     except (Py4JError, ConnectionError) as error:
         raise StoreUnavailableError(
@@ -345,16 +380,19 @@ _REMEDIES = {
 }
 
 
-def _too_large(transform: Transform) -> InputError:
+def too_large(transform: Transform) -> InputError:
+    """What is raised where a sum does not fit its type."""
     return InputError(
         f"{transform.name}: the bids of one row's clicks sum up to more than its spend can hold; look for absurd bids "
         f"in {transform.inputs[0].name}"
     )
 
 
-def _damaged(transform: Transform, reason: str) -> InputError:
+def damaged(transform: Transform, reason: str) -> InputError:
+    """What is raised where a file's content cannot be read."""
     return InputError(f"{transform.name}: a file it reads is damaged, materialize its table again: {reason}")
 
 
-def _first_line(error: str) -> str:
+def first_line(error: str) -> str:
+    """What an error of another library says, without its stack trace."""
     return error.strip().splitlines()[0].rstrip(".")

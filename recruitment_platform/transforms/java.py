@@ -29,17 +29,17 @@ _UNWANTED_ARGUMENT = "--add-modules=jdk.incubator.vector"
 
 
 @cache
-def prepare_java() -> None:
+def prepare_java(*, alone: bool = True) -> None:
     """Points this process's environment, once, at a Java for Spark and at this package's Spark: `java_environment`."""
-    os.environ.update(java_environment(os.environ))
+    os.environ.update(java_environment(os.environ, alone=alone))
 
 
-def java_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def java_environment(environment: Mapping[str, str], *, alone: bool = True) -> dict[str, str]:
     """The variables to set so that Spark starts: those that may be kept as they are in `environment` are left out.
 
     JAVA_HOME becomes that of `find_java` behind a launcher. SPARK_HOME becomes this environment's pyspark, as a Spark
-    installed elsewhere would not fit. PYSPARK_PYTHON, PYSPARK_DRIVER_PYTHON and SPARK_LOCAL_IP are set where they are
-    not. Raises StoreUnavailableError where there is no Java.
+    installed elsewhere would not fit. PYSPARK_PYTHON and PYSPARK_DRIVER_PYTHON are set where they are not, and so is
+    SPARK_LOCAL_IP where Spark stays `alone` on this machine. Raises StoreUnavailableError where there is no Java.
     """
     home = find_java(environment)
     found = {"JAVA_HOME": str(_launcher(home, cache_folder(environment), required=home == _bundled_home()))}
@@ -49,8 +49,9 @@ def java_environment(environment: Mapping[str, str]) -> dict[str, str]:
     defaults = {
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "SPARK_LOCAL_IP": "127.0.0.1",
     }
+    if alone:
+        defaults["SPARK_LOCAL_IP"] = "127.0.0.1"
     return found | {name: value for name, value in defaults.items() if name not in environment}
 
 

@@ -1,7 +1,7 @@
 """Column lineage, derived from the SQL itself.
 
-What belongs here: which input columns an output column's value is made of. What does not: columns that only join,
-filter or group, and how Dagster shows it.
+What belongs here: which input columns an output column's value is made of, and which are looked at in any way. What
+does not: how Dagster shows it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,8 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 from sqlglot.lineage import Node, lineage
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
 
 from recruitment_platform.transforms.engines import DAY_COLUMN, SPARK_DIALECT, TRANSFORMS
 
@@ -23,6 +25,23 @@ def transform_lineage(transform: str) -> ColumnLineage:
     inputs = {table.name: table.column_names for table in known.inputs}
     found = column_lineage(known.sql, dialect=SPARK_DIALECT, tables=inputs)
     return {column: sources for column, sources in found.items() if column != DAY_COLUMN}
+
+
+@cache
+def columns_read(transform: str) -> Mapping[str, tuple[str, ...]]:
+    """Which columns of each view the transform looks at, in the view's order, those that only join or filter too."""
+    known = TRANSFORMS[transform]
+    schema: dict[str, object] = {table.name: dict.fromkeys(table.column_names, "unknown") for table in known.inputs}
+    query = qualify(_query(known.sql, SPARK_DIALECT), schema=schema, dialect=SPARK_DIALECT, quote_identifiers=False)
+    read: dict[str, set[str]] = {table.name: set() for table in known.inputs}
+    for scope in traverse_scope(query):
+        for column in scope.columns:
+            source = scope.sources.get(column.table)
+            if isinstance(source, exp.Table):
+                read[source.name].add(column.name)
+    return {
+        table.name: tuple(name for name in table.column_names if name in read[table.name]) for table in known.inputs
+    }
 
 
 def column_lineage(
