@@ -28,14 +28,18 @@ def take(lake: cassandra.CassandraLake, events: pa.Table, source: str) -> None:
     sys.stdin.readline()
     own = 0
     while (after := lake.progress(source)) < events.num_rows:
-        own += append_all(lake, source, events.slice(after, BATCH))
+        batch = events.slice(after, BATCH)
+        last = after + batch.num_rows
+        own += lake.append(
+            source, accepted=batch, rejected=[], after=after, last_position=last, received=batch.num_rows
+        )
     sys.stdout.write(f"{own}\n")
 
 
 def die(lake: cassandra.CassandraLake, events: pa.Table, source: str) -> None:
-    """Appends the first batch, and is killed when its rows are written and its source has not moved on."""
+    """Appends the next batch, and is killed when its rows are written and its source has not moved on."""
     with patch.object(cassandra, "change", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
-        append_all(lake, source, events.slice(0, BATCH))
+        append_all(lake, source, events.slice(lake.progress(source), BATCH))
 
 
 if __name__ == "__main__":
