@@ -23,6 +23,7 @@ from recruitment_platform_tests.servers_fixtures import (  # noqa: F401
     servers_folder,
     topic,
 )
+from recruitment_platform_tests.spark_servers import spark_cluster, spark_connect  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -124,13 +124,15 @@ class RemoteSparkEngine:
                     yield session
             finally:
                 if self._address.remote is not None:
-                    session.stop()
+                    _leave(session)
 
     def stop(self) -> None:
         """Ends the Spark application, or the session behind Spark Connect."""
         with self._lock:
             session, self._session = self._session, None
-        if session is not None:
+        if session is not None and self._address.remote is not None:
+            _leave(session)
+        elif session is not None:
             session.stop()
 
     def _another(self, base: "SparkSession") -> "SparkSession":
@@ -161,6 +163,8 @@ class RemoteSparkEngine:
             try:
                 session.conf.set(name, value)
             except PySparkException as error:
+                if error.getCondition() is None:
+                    raise  # no answer of Spark's: the server is away
                 raise SettingsError(
                     f"{place_of(self._address)} does not let a session set {name}={value}, without which its results "
                     f"would be others: {first_line(str(error))}"
@@ -211,6 +215,12 @@ def _prepare_connect(session: "SparkSession", address: SparkAddress) -> None:
         )
 
 
+def _leave(session: "SparkSession") -> None:
+    # A server that is away has no session to be released.
+    session.client.set_retry_policies([])
+    session.stop()
+
+
 def _bound_retries(session: "SparkSession") -> None:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
@@ -256,7 +266,14 @@ def _interrupted_when_idle(session: "SparkSession", address: SparkAddress, what:
     """
     tag = f"recruitment-{uuid4().hex}"
     ended, late = threading.Event(), threading.Event()
-    idle = _idle_of_application(session) if address.remote is None else _idle_of_connect(session)
+    interrupt: Callable[[str], object]
+    if address.remote is None:
+        idle = _idle_of_application(session)
+        # Not the session's tags, which the thread that collects Arrow does not inherit as of Spark 4.2.1.
+        mark, interrupt = session.sparkContext.addJobTag, session.sparkContext.cancelJobsWithTag
+    else:
+        idle = _idle_of_connect(session)
+        mark, interrupt = session.addTag, session.interruptTag
     wait = timedelta(seconds=address.wait).total_seconds()
 
     def watch() -> None:
@@ -265,10 +282,10 @@ def _interrupted_when_idle(session: "SparkSession", address: SparkAddress, what:
             since = (since or monotonic()) if idle() else None
             if since is not None and monotonic() - since >= wait:
                 late.set()
-                session.interruptTag(tag)
+                interrupt(tag)
                 return
 
-    session.addTag(tag)
+    mark(tag)
     watcher = threading.Thread(target=watch, name=tag, daemon=True)
     watcher.start()
     try:

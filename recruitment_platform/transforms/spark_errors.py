@@ -23,6 +23,7 @@ _MASTER_PORT = 7077
 # How Python ends the traceback that executors send of the platform's own errors.
 _RAISED = re.compile(r"^recruitment_platform\.errors\.(\w+): (.+)$", re.MULTILINE)
 _SAID_BY_PYTHON = re.compile(r"^[A-Za-z_][\w.]*: .+$", re.MULTILINE)
+_DETAILS_OF_RPC = re.compile(r'^\s*details = "(.+)"$', re.MULTILINE)
 _MEMORY_REMEDY = ". RECRUITMENT_SPARK_EXECUTOR_MEMORY sets the executors' memory, RECRUITMENT_SPARK_MEMORY the driver's"
 _SAME_VERSION = ". Its Spark must be of the version of this platform's"
 _PYTHON_REMEDY = ". PYSPARK_PYTHON names the executors' Python"
@@ -102,7 +103,8 @@ def _reason(error: Exception) -> str:
     text = str(error.java_exception if isinstance(error, Py4JJavaError) else error)
     traceback = text.partition("Traceback (most recent call last):")[2]
     said = _SAID_BY_PYTHON.findall(traceback)
-    return first_line(said[-1] if said else text)
+    answer = _DETAILS_OF_RPC.search(text)
+    return first_line(said[-1] if said else answer[1] if answer else text)
 
 
 def _listeners(address: SparkAddress) -> list[tuple[str, int]]:

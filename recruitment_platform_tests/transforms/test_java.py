@@ -136,6 +136,12 @@ def test_what_the_user_has_set_for_pyspark_stays() -> None:
     assert Path(found["SPARK_HOME"]).name == "pyspark"
 
 
+def test_a_spark_with_others_is_not_bound_to_this_machine_alone() -> None:
+    without = {name: value for name, value in os.environ.items() if name != "SPARK_LOCAL_IP"}
+    assert java_environment(without)["SPARK_LOCAL_IP"] == "127.0.0.1"
+    assert "SPARK_LOCAL_IP" not in java_environment(without, alone=False)
+
+
 def test_spark_runs_without_an_installed_java_silently_and_its_death_is_told(tmp_path: Path) -> None:
     commands = tmp_path / "commands"
     commands.mkdir()

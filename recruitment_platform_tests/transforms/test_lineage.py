@@ -5,7 +5,7 @@ from sqlglot.errors import SqlglotError
 
 from recruitment_platform.model.contract import HOURLY_FACTS, LAKE_TRACKING, RAW_TRACKING
 from recruitment_platform.sql import load_sql
-from recruitment_platform.transforms.lineage import column_lineage, transform_lineage
+from recruitment_platform.transforms.lineage import column_lineage, columns_read, transform_lineage
 
 
 def test_the_facts_lineage_names_every_column_s_sources() -> None:
@@ -28,6 +28,12 @@ def test_the_facts_lineage_names_every_column_s_sources() -> None:
         "latest_update_time": (("raw_tracking", "received_at"),),
     }
     assert tuple(transform_lineage("job_hourly_events")) == HOURLY_FACTS.column_names
+
+
+def test_what_a_transform_reads_is_what_its_text_names_and_no_id_of_an_event() -> None:
+    read = columns_read("job_hourly_events")
+    assert set(RAW_TRACKING.column_names) - set(read["raw_tracking"]) == {"create_time", "payload_hash", "time_source"}
+    assert read["dim_jobs"] == ("job_id", "company_id", "campaign_id", "group_id", "valid_from", "valid_to")
 
 
 def test_the_snapshot_s_lineage_looks_through_the_table_made_on_the_way() -> None:
