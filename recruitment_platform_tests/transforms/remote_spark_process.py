@@ -99,6 +99,8 @@ def behind_connect(address: SparkAddress, keys: Keys, objects: Path, server: int
     engine = engine_at(address, None, folder / "scratch")
     store = FolderStore(objects)
     found: dict[str, object] = {"facts": compute(engine, store, keys, folder / "facts")}
+    much: Keys = {"raw_tracking": ["much.parquet"], "dim_jobs": []}
+    found["much"] = compute(engine, store, much, folder / "much")
     empty: Keys = {"raw_tracking": [], "dim_jobs": []}
     found["empty"] = compute(engine, store, empty, folder / "empty")
     with mock.patch.dict("recruitment_platform.transforms.remote_spark.RESULT_SETTINGS", {"spark.driver.memory": "1g"}):

@@ -31,11 +31,13 @@ from recruitment_platform_tests.transforms.running import CONTRACT_TYPES, event,
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC)
 SECRET = "d7c1e0b2"
+TOO_MUCH = "InputError: job_hourly_events: the bids of one row's clicks sum up to more"
 KEYS: process.Keys = {"raw_tracking": ["raw/1.parquet", "raw/2.parquet"], "dim_jobs": ["dim.parquet"]}
 EVENTS = [
     event(NOON + timedelta(hours=n % 60), kind, bid_micros=n * 1_111_111, resolved_job_id=n % 5, received_at=NOON)
     for n, kind in enumerate(("click", "conversion", "click", "not_countable", "qualified") * 80)
 ]
+MUCH = [event(NOON, bid_micros=10**18 - 1, resolved_job_id=1)] * 2
 JOBS = [
     job(1, company_id=10, campaign_id=100, until=NOON + timedelta(hours=3)),
     job(1, company_id=11, since=NOON + timedelta(hours=3)),
@@ -94,9 +96,8 @@ def test_a_cluster_gives_the_same_facts_from_a_bucket_and_survives_a_worker_s_de
 ) -> None:
     store = open_s3(s3_address, tmp_path / "copies")
     fill(store, tmp_path)
-    clicks = [event(NOON, bid_micros=10**18 - 1, resolved_job_id=1)] * 2
-    put(store, "much.parquet", pa.Table.from_pylist(clicks, arrow_schema(RAW_TRACKING)), tmp_path)
-    put(store, "less.parquet", pa.Table.from_pylist(clicks, arrow_schema(RAW_TRACKING)).drop(["kind"]), tmp_path)
+    put(store, "much.parquet", pa.Table.from_pylist(MUCH, arrow_schema(RAW_TRACKING)), tmp_path)
+    put(store, "less.parquet", pa.Table.from_pylist(MUCH, arrow_schema(RAW_TRACKING)).drop(["kind"]), tmp_path)
     _put_damaged(store, tmp_path)
     spoilt = {name: {"raw_tracking": [f"{name}.parquet"], "dim_jobs": []} for name in ("much", "less", "damaged")}
     address = SparkAddress(master=spark_cluster.url, memory="600m", executor_memory=EXECUTOR_MEMORY)
@@ -110,7 +111,7 @@ def test_a_cluster_gives_the_same_facts_from_a_bucket_and_survives_a_worker_s_de
     assert found["facts"] is None
     assert facts(tmp_path / "facts") == expected
     assert expected[1] == CONTRACT_TYPES
-    assert found["much"].startswith("InputError: job_hourly_events: the bids of one row's clicks sum up to more")
+    assert found["much"].startswith(TOO_MUCH)
     assert "less.parquet has nothing as kind, not string; materialize raw_tracking again" in found["less"]
     there = f"job_hourly_events, on an executor of {place_of(address)}: "
     assert found["damaged"].startswith(f"InputError: {there}a file it reads is damaged, materialize its table again")
@@ -141,6 +142,7 @@ def test_spark_connect_gives_the_same_facts_whatever_its_own_settings_are(
 ) -> None:
     store = FolderStore(tmp_path / "objects")
     fill(store, tmp_path)
+    put(store, "much.parquet", pa.Table.from_pylist(MUCH, arrow_schema(RAW_TRACKING)), tmp_path)
     address = SparkAddress(remote=f"sc://{spark_connect.host}:{spark_connect.port}/;user_id=tester")
     assert spark_connect.process is not None
     arguments = (address, KEYS, tmp_path / "objects", spark_connect.process.pid, tmp_path)
@@ -150,6 +152,7 @@ def test_spark_connect_gives_the_same_facts_whatever_its_own_settings_are(
         raise found
     assert found["facts"] is None
     assert facts(tmp_path / "facts") == expected
+    assert found["much"].startswith(TOO_MUCH), "the server's own settings would make null of it"
     assert found["empty"] is None
     assert list((tmp_path / "empty").iterdir()) == []
     place = f"Spark Connect at {spark_connect.host}:{spark_connect.port}"
