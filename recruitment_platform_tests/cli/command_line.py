@@ -42,7 +42,7 @@ def call(home: Path | str, *arguments: str, before: Callable[[], None] | None = 
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=280,
         preexec_fn=before,
         check=False,
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +21,9 @@ def say(capsys: pytest.CaptureFixture[str], what: str, run: Measured) -> None:
         print(f"\n{what}: {run.seconds:,.0f} s, at most {run.peak_mib:,} MiB in all processes")
 
 
-def ledger(home: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(measured(home, "query", "--format", "csv", LEDGER).stdout)))
+def ledger(home: Path, settings: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    asked = measured(home, "query", "--format", "csv", LEDGER, settings=settings)
+    return list(csv.DictReader(io.StringIO(asked.stdout)))
 
 
 def days(first: date) -> list[str]:
