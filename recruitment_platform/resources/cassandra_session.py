@@ -301,6 +301,9 @@ def _cause(address: CassandraAddress, error: BaseException) -> str:
     reason: BaseException = error
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
         reason = next(iter(error.errors.values()))
+    elif isinstance(error, NoHostAvailable):
+        # None was even tried: the driver found nodes, and none of them where it may ask.
+        return f"no node of datacenter {address.datacenter} is known; see RECRUITMENT_CASSANDRA_DATACENTER"
     text = " ".join(str(getattr(reason, "message", None) or reason).split())
     if isinstance(reason, OperationTimedOut):
         text = "it does not answer in time"
