@@ -32,6 +32,8 @@ soak: $(VENV)/installed-test ## the long tests: a year of partitions in one run
 
 bench: $(VENV)/installed-test ## the measurements of the README
 	$(BIN)/python -m benchmarks.daily_path
+	$(BIN)/python -m benchmarks.cassandra_read
+	$(BIN)/python -m benchmarks.kafka_ingest
 
 clean: ## removes the environment and caches; what was simulated or imported stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
