@@ -86,6 +86,11 @@ def server_start(servers_folder: Path) -> Iterator[StartServer]:
     yield start
     for server in started:
         server.kill()
+        if server.name == "cassandra":
+            from recruitment_platform.resources.cassandra_session import disconnect
+
+            # Its driver would try to reach it as long as the tests run.
+            disconnect()
     shutil.rmtree(folder)
 
 

@@ -27,6 +27,7 @@ from recruitment_platform.resources.cassandra_reading import whole_days
 from recruitment_platform.resources.cassandra_session import (
     Connected,
     connected,
+    require_datacenter,
     statements,
     told,
     where,
@@ -62,13 +63,8 @@ def migrate_cassandra(address: CassandraAddress, rules: DoorRules) -> None:
     Raises SettingsError where the lake was begun with other rules, StoreUnavailableError where it cannot be made.
     """
     with without_keyspace(address) as session, told(address):
+        require_datacenter(address, session.cluster)
         nodes = [host for host in session.cluster.metadata.all_hosts() if host.datacenter == address.datacenter]
-        if not nodes:
-            known = sorted({str(host.datacenter) for host in session.cluster.metadata.all_hosts()})
-            raise StoreUnavailableError(
-                f"{where(address)} has no datacenter {address.datacenter}, only {', '.join(known)};"
-                " see RECRUITMENT_CASSANDRA_DATACENTER"
-            )
         # By one and the same node: two nodes that make a table at once give it two identities.
         node = min(nodes, key=lambda host: str(host.endpoint))
         for statement in statements("tables").values():

@@ -223,13 +223,15 @@ def _forget() -> None:
     _connections.clear()
 
 
-def _close() -> None:
+def disconnect() -> None:
+    """Closes this process's connections, which else go on trying to reach a server that has gone."""
     for connection in _connections.values():
         connection.cluster.shutdown()
+    _connections.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
-atexit.register(_close)
+atexit.register(disconnect)
 # What goes wrong is told by our own errors; the driver would write of every retry.
 logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
@@ -238,7 +240,11 @@ def _connect(address: CassandraAddress) -> Connected:
     with told(address):
         cluster = _cluster(address)
         try:
-            rows, frames = cluster.connect(), cluster.connect()
+            try:
+                rows, frames = cluster.connect(), cluster.connect()
+            except NoHostAvailable:
+                require_datacenter(address, cluster)
+                raise
             if address.keyspace not in cluster.metadata.keyspaces:
                 raise StoreUnavailableError(
                     f"{where(address)} has no keyspace {address.keyspace}: run `recruitment-platform migrate`,"
@@ -252,6 +258,16 @@ def _connect(address: CassandraAddress) -> Connected:
     rows.default_fetch_size = frames.default_fetch_size = FETCH_SIZE
     frames.client_protocol_handler = FrameHandler
     return Connected(address, cluster, rows, frames, timedelta())
+
+
+def require_datacenter(address: CassandraAddress, cluster: Cluster) -> None:
+    """StoreUnavailableError where the cluster has told of its nodes, and none is in the address's datacenter."""
+    known = sorted({host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter})
+    if known and address.datacenter not in known:
+        raise StoreUnavailableError(
+            f"{where(address)} has no datacenter {address.datacenter}, only {', '.join(known)};"
+            " see RECRUITMENT_CASSANDRA_DATACENTER"
+        )
 
 
 def _cluster(address: CassandraAddress) -> Cluster:
@@ -301,9 +317,6 @@ def _cause(address: CassandraAddress, error: BaseException) -> str:
     reason: BaseException = error
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
         reason = next(iter(error.errors.values()))
-    elif isinstance(error, NoHostAvailable):
-        # None was even tried: the driver found nodes, and none of them where it may ask.
-        return f"no node of datacenter {address.datacenter} is known; see RECRUITMENT_CASSANDRA_DATACENTER"
     text = " ".join(str(getattr(reason, "message", None) or reason).split())
     if isinstance(reason, OperationTimedOut):
         text = "it does not answer in time"

@@ -199,6 +199,9 @@ def _in_folder(folder: Path, create: Callable[[], object]) -> None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except FileExistsError as error:
+                # Python looks again at what exists: a folder that was pruned between the two is no folder to it.
+                if attempt < 99 and not folder.is_file():
+                    continue
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
             create()
             return

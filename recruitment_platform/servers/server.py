@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.servers.ports import HOST
+from recruitment_platform.servers.ports import HOST, is_free
 
 READY_SECONDS = 120.0
 """How long a server may need to answer."""
@@ -174,6 +174,10 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         self.wait_for_end(STOP_SECONDS)
+        # A process of several threads counts as ended a moment before the last of them lets go of its ports.
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(map(is_free, self.ports)) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def restart(self) -> None:
         """Starts it anew on the same port with the same data, killing it first, and waits until it answers."""

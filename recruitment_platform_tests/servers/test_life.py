@@ -110,6 +110,8 @@ def test_what_a_start_that_was_killed_half_way_has_left_is_made_anew(open_folder
 
 
 def test_another_process_with_the_same_number_is_not_taken_for_the_server(server_start: StartServer) -> None:
+    came: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
     server = server_start("s3")
     server.kill()
     server.process = replace(server.process, pid=os.getpid())
@@ -118,8 +120,9 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_server(server
     (found,) = known_servers(server.folder.parent)
 
     assert not found.is_running()
-    found.stop()  # and this process is not ended
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    found.stop()
+    signal.signal(signal.SIGTERM, former)
+    assert came == [], "this process was asked to end"
 
 
 def test_ports_are_below_those_that_the_system_gives_to_connections(s3_server: object) -> None:
