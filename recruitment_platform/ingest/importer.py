@@ -20,6 +20,7 @@ from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules, through
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES, Value, parse_row
 from recruitment_platform.resources.protocols import EventLake, RejectedRow, RelationalStore, SourceState
+from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 
 IMPORTABLE = (TRACKING.name, *OPERATIONAL_TABLES, *GENERIC_TABLES)
@@ -68,16 +69,6 @@ def import_file(
         return _import_tracking(door_rules(settings), lake, file, progress)
     take_in = _take_in_operational if table in OPERATIONAL_TABLES else _take_in_generic
     return take_in(settings, lake, relational, table, file, progress)
-
-
-def door_rules(settings: Settings) -> DoorRules:
-    """The door's rules as the settings say."""
-    return DoorRules(
-        time_zone=settings.time_zone,
-        first_day=settings.first_day,
-        max_age=settings.max_event_age,
-        max_ahead=settings.max_event_ahead,
-    )
 
 
 def _import_tracking(

@@ -17,13 +17,14 @@ import pyarrow as pa
 
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.files import SourceFile, look_at
-from recruitment_platform.ingest.importer import door_rules, generic_text
+from recruitment_platform.ingest.importer import generic_text
 from recruitment_platform.ingest.readers import UNPARSED, read_rows, row_texts
 from recruitment_platform.ingest.records import json_value_text
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules, through
 from recruitment_platform.model.operational import OPERATIONAL_TABLES, Value, parse_row
 from recruitment_platform.resources.protocols import EventLake, RejectedRow, RelationalStore
+from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 
 ABOUT = ("table", "source", "path", "position", "reason", "ingest_date")

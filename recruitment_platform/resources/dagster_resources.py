@@ -31,25 +31,33 @@ Opener = Callable[[], Store]
 """Opens at the first call, returns the same from then on; raises what opening raises."""
 
 
-class ParquetLakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The embedded lake; the durations are in seconds."""
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The rules by which any lake was begun; the durations are in seconds."""
 
-    path: str
     time_zone: str
     first_day: str
     max_event_age: float
     max_event_ahead: float
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
-        """Gives the opener."""
-        rules = DoorRules(
+    def rules(self) -> DoorRules:
+        """The rules as the door takes them."""
+        return DoorRules(
             time_zone=self.time_zone,
             first_day=date.fromisoformat(self.first_day),
             max_age=timedelta(seconds=self.max_event_age),
             max_ahead=timedelta(seconds=self.max_event_ahead),
         )
-        yield cache(lambda: open_lake(Path(self.path), rules))
+
+
+class ParquetLakeResource(LakeResource):
+    """The embedded lake."""
+
+    path: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
+        """Gives the opener."""
+        yield cache(lambda: open_lake(Path(self.path), self.rules()))
 
 
 class SqliteRelationalResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -6,7 +6,7 @@ here: one resource a server. What does not: the stores themselves, and which of 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from recruitment_platform.addresses import CassandraAddress, KafkaAddress, MySQLAddress, RedshiftAddress, S3Address
-from recruitment_platform.model.door import DoorRules
 from recruitment_platform.resources.cassandra import open_cassandra_lake
-from recruitment_platform.resources.dagster_resources import Opener
+from recruitment_platform.resources.dagster_resources import LakeResource, Opener
 from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
 from recruitment_platform.resources.mysql import open_mysql
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
@@ -28,27 +27,17 @@ from recruitment_platform.resources.s3 import open_s3
 from recruitment_platform.resources.warehouse import DuckDBWarehouse
 
 
-class CassandraLakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The lake on Cassandra; the durations are in seconds."""
+class CassandraLakeResource(LakeResource):
+    """The lake on Cassandra."""
 
     address: dict[str, Any]
     password: str | None
-    time_zone: str
-    first_day: str
-    max_event_age: float
-    max_event_ahead: float
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
         """Gives the opener."""
-        rules = DoorRules(
-            time_zone=self.time_zone,
-            first_day=date.fromisoformat(self.first_day),
-            max_age=timedelta(seconds=self.max_event_age),
-            max_ahead=timedelta(seconds=self.max_event_ahead),
-        )
         address = CassandraAddress(**_given(self.address, password=self.password))
-        yield cache(lambda: open_cassandra_lake(address, rules))
+        yield cache(lambda: open_cassandra_lake(address, self.rules()))
 
 
 class KafkaEventLogResource(dg.ConfigurableResource):  # type: ignore[type-arg]

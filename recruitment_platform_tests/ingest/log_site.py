@@ -14,8 +14,8 @@ from pathlib import Path
 
 from recruitment_platform.addresses import KafkaAddress
 from recruitment_platform.ingest.event_log import Ingested, drain
-from recruitment_platform.ingest.importer import door_rules
 from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
+from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.servers.server import Server
 from recruitment_platform.simulation.score import score
 from recruitment_platform.simulation.truth import DayCounts, day_counts, rejected_by_receive_day, truth_for
