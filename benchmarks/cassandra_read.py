@@ -24,12 +24,12 @@ from benchmarks.measured import measured
 from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.pipeline.snapshot import LAKE_COLUMNS
-from recruitment_platform.resources.cassandra import CassandraLake, migrate_cassandra, open_cassandra_lake
-from recruitment_platform.resources.cassandra_events import STORED, bucket_of, columns_for
-from recruitment_platform.resources.cassandra_frames import uuid_bytes
-from recruitment_platform.resources.cassandra_session import FETCH_SIZE
-from recruitment_platform.resources.cassandra_sources import STATEMENTS
-from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.resources.cassandra.events import STORED, bucket_of, columns_for
+from recruitment_platform.resources.cassandra.frames import uuid_bytes
+from recruitment_platform.resources.cassandra.lake import CassandraLake, migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.cassandra.session import FETCH_SIZE
+from recruitment_platform.resources.cassandra.sources import STATEMENTS
+from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.servers.server import Server
 from recruitment_platform.servers.starting import start_server
 

@@ -25,8 +25,8 @@ from recruitment_platform.addresses import CassandraAddress, KafkaAddress
 from recruitment_platform.ingest.event_log import drain
 from recruitment_platform.ingest.messages import as_messages
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.resources.cassandra import migrate_cassandra, open_cassandra_lake
-from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
+from recruitment_platform.resources.cassandra.lake import migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
 from recruitment_platform.servers.server import Server
 from recruitment_platform.servers.starting import start_servers
 from recruitment_platform.simulation.events import blocks

@@ -36,7 +36,7 @@ class RedshiftPlace:
 
     def store(self) -> ObjectStore:
         """The object store that COPY reads."""
-        from recruitment_platform.resources.s3 import open_s3
+        from recruitment_platform.resources.objects.s3 import open_s3
 
         return open_s3(self.bucket, self.scratch)
 
@@ -112,7 +112,7 @@ def open_gate(
 
 def redshift_place(gate: Any, postgres: Server, s3: Server, scratch: Path) -> RedshiftPlace:
     """A new schema with the platform's tables behind the gate, and a new prefix of the bucket."""
-    from recruitment_platform.resources.redshift import open_redshift
+    from recruitment_platform.resources.redshift.warehouse import open_redshift
 
     name = f"test{uuid.uuid4().hex[:12]}"
     with superuser(postgres) as connection:

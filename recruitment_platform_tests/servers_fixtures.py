@@ -87,7 +87,7 @@ def server_start(servers_folder: Path) -> Iterator[StartServer]:
     for server in started:
         server.kill()
         if server.name == "cassandra":
-            from recruitment_platform.resources.cassandra_session import disconnect
+            from recruitment_platform.resources.cassandra.session import disconnect
 
             # Its driver would try to reach it as long as the tests run.
             disconnect()

@@ -15,10 +15,10 @@ import pyarrow as pa
 from recruitment_platform.model.door import DoorRules, through
 from recruitment_platform.model.operational import parse_row
 from recruitment_platform.pipeline.dimensions import refresh_dimensions
-from recruitment_platform.resources.lake import ParquetLake, open_lake
-from recruitment_platform.resources.object_store import FolderStore
-from recruitment_platform.resources.relational import SqlRelationalStore, open_relational
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.relational.store import SqlRelationalStore, open_relational
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 
 GREGORIAN = 0x01B21DD213814000
 RULES = DoorRules(time_zone="UTC", first_day=date(2020, 1, 1))

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer
 
 from recruitment_platform.addresses import KafkaAddress
 from recruitment_platform.cli import COMMANDS, cli
-from recruitment_platform.resources.kafka import open_event_log
+from recruitment_platform.resources.kafka.log import open_event_log
 from recruitment_platform.servers import cassandra, kafka, s3
 from recruitment_platform.servers.server import Server
 from recruitment_platform.settings import known_names

@@ -1,6 +1,7 @@
 """dim_jobs: the jobs' history, a slowly changing dimension of type 2.
 
-What belongs here: the asset, its configuration and metadata. What does not: how history is kept (`resources.dim_jobs`).
+What belongs here: the asset, its configuration and metadata. What does not: how history is kept
+(`resources.relational.dim_jobs`).
 """
 
 from datetime import UTC, datetime

@@ -23,7 +23,7 @@ from recruitment_platform.pipeline.manifests import (
     snapshot_manifests,
     staged_manifests,
 )
-from recruitment_platform.resources.log_sources import shown_positions
+from recruitment_platform.resources.kafka.sources import shown_positions
 from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
 

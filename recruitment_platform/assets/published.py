@@ -163,7 +163,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
             {"s3_staged_events": STAGED},
         ),
         group_name=FACTS_GROUP,
-        code_version=sql_version("resources/sql", "warehouse_delete_day", "warehouse_insert_day"),
+        code_version=sql_version("resources/warehouse/sql", "delete_day", "insert_day"),
         owners=ANALYSTS,
         kinds=kinds(settings, FACTS),
         tags={"layer": "published"},

@@ -40,19 +40,19 @@ def command(partitions: int) -> None:
 
 
 def _migrate_servers(settings: Settings, partitions: int) -> None:
-    from recruitment_platform.resources.cassandra import migrate_cassandra
+    from recruitment_platform.resources.cassandra.lake import migrate_cassandra
 
     migrate_cassandra(settings.cassandra, door_rules(settings))
     note(f"Cassandra: the keyspace {settings.cassandra.keyspace} has its tables")
     open_relational_store(settings)
     note(f"MySQL: the database {settings.mysql.database} has its tables")
     if settings.has_kafka:
-        from recruitment_platform.resources.kafka import open_event_log
+        from recruitment_platform.resources.kafka.log import open_event_log
 
         open_event_log(settings.kafka).create_topic(partitions)
         note(f"Kafka: there is a topic {settings.kafka.topic}")
     if settings.has_redshift:
-        from recruitment_platform.resources.redshift import open_redshift
+        from recruitment_platform.resources.redshift.warehouse import open_redshift
         from recruitment_platform.resources.stores import open_object_store
 
         open_redshift(settings.redshift, open_object_store(settings)).create_tables()

@@ -14,7 +14,7 @@ from recruitment_platform.errors import InputError, SettingsError
 from recruitment_platform.ingest.files import look_at
 from recruitment_platform.ingest.messages import as_messages
 from recruitment_platform.ingest.readers import read_tracking, unparsed
-from recruitment_platform.resources.kafka import KafkaEventLog, LogWriter, open_event_log
+from recruitment_platform.resources.kafka.log import KafkaEventLog, LogWriter, open_event_log
 from recruitment_platform.resources.stores import open_relational_store
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.destinations import LogDestination

@@ -3,7 +3,7 @@
 The lake's own progress says where to begin, and its `append` takes a batch only where it follows on that: so may any
 number of these run at once, be killed or lose a partition to another, and every message still gets in once. What Kafka
 keeps of the group's offsets only tells its own tools how far we are. What belongs here: which messages are taken in,
-when, and what is done where that fails. What does not: what messages say (`messages`), Kafka (`resources.kafka`).
+when, and what is done where that fails. What does not: what messages say (`messages`), Kafka (`resources.kafka.log`).
 """
 
 import logging
@@ -23,7 +23,7 @@ from recruitment_platform.ingest.importer import ingest_date, refused_rows
 from recruitment_platform.ingest.messages import read_messages
 from recruitment_platform.ingest.readers import Batch
 from recruitment_platform.model.door import LAKE_SCHEMA, REJECTED_SCHEMA, DoorResult, DoorRules, through
-from recruitment_platform.resources.kafka import KafkaEventLog, LogReader, Topic
+from recruitment_platform.resources.kafka.log import KafkaEventLog, LogReader, Topic
 from recruitment_platform.resources.protocols import EventLake
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Messages of the event log: events as JSON, one object a message.
 
 What belongs here: from raw columns to messages and back, and what is wrong with a message's form. What does not: where
-messages come from or go (`resources.kafka`), and what values mean (`model.door`).
+messages come from or go (`resources.kafka.log`), and what values mean (`model.door`).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pyarrow.json as pj
 from recruitment_platform.ingest.readers import UNPARSED, BadRow, Batch, row_content, text_column
 from recruitment_platform.ingest.records import Malformed, json_record, shown
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.resources.log_sources import position_of
+from recruitment_platform.resources.kafka.sources import position_of
 from recruitment_platform.sql import connect_duckdb, load_sql
 
 _TEXTS = pa.schema([(name, pa.string()) for name in TRACKING.column_names])

@@ -2,7 +2,7 @@
 
 What belongs here: the contracts of the nine tables that feed dim_jobs and dim_publishers, the names of the tables kept
 as they come, and one pure function from text to values. What does not: reading files (`ingest`), storing rows or
-joining them (`resources.relational`, `transforms/dim_jobs.sql`).
+joining them (`resources.relational.store`, `transforms/dim_jobs.sql`).
 """
 
 import re

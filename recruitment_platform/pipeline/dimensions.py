@@ -1,7 +1,7 @@
 """dim_jobs: refreshed in the relational store, put in force for the engines, copied to the warehouse.
 
 What belongs here: carrying the dimensions from store to store, by version. What does not: how history is kept
-(`resources.relational`), how facts join it (`transforms`).
+(`resources.relational.store`), how facts join it (`transforms`).
 """
 
 import tempfile

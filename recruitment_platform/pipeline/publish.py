@@ -1,7 +1,7 @@
 """s3_staged_events and redshift_fact_events: verify a day's facts, put their manifest in force, load it.
 
 What belongs here: promise 1 as a gate before publishing, and the order of publishing and loading. What does not: the
-load's transaction (`resources.warehouse`), how a manifest wins over another (`pipeline.manifests`).
+load's transaction (`resources.warehouse.embedded`), how a manifest wins over another (`pipeline.manifests`).
 """
 
 from collections.abc import Iterable, Mapping

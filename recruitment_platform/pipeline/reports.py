@@ -1,7 +1,7 @@
 """mysql_events: the published facts of a day, copied to the table `events` that operational reports read.
 
 What belongs here: from the manifest in force to the relational store. What does not: how a day is replaced there
-(`resources.relational`), which facts are published (`pipeline.publish`).
+(`resources.relational.store`), which facts are published (`pipeline.publish`).
 """
 
 from datetime import date

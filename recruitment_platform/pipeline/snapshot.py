@@ -1,7 +1,7 @@
 """raw_tracking: a day's immutable snapshot of the lake.
 
 What belongs here: taking a snapshot, counting what it must reconcile by (promise 1), putting it in force. What does
-not: where the events lie (`resources.lake`), what becomes of them (`pipeline.facts`).
+not: where the events lie (`resources.lake.parquet`), what becomes of them (`pipeline.facts`).
 """
 
 import logging

@@ -1,1 +1,1 @@
-"""The stores: one file each, behind the protocols of `protocols`."""
+"""The stores, a room each, behind the protocols of `protocols`; `stores` opens them by the settings."""

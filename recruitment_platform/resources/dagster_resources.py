@@ -17,12 +17,12 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
 from recruitment_platform.model.door import DoorRules
-from recruitment_platform.resources.lake import open_lake
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.lake.parquet import open_lake
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
-from recruitment_platform.resources.relational import open_relational
+from recruitment_platform.resources.relational.store import open_relational
 from recruitment_platform.resources.stores import door_rules
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform.settings import Settings
 from recruitment_platform.transforms.engines import DuckDBEngine, Engine, SparkEngine, spark_config
 

@@ -17,14 +17,14 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from recruitment_platform.addresses import CassandraAddress, KafkaAddress, MySQLAddress, RedshiftAddress, S3Address
-from recruitment_platform.resources.cassandra import open_cassandra_lake
+from recruitment_platform.resources.cassandra.lake import open_cassandra_lake
 from recruitment_platform.resources.dagster_resources import LakeResource, Opener
-from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
-from recruitment_platform.resources.mysql import open_mysql
+from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
+from recruitment_platform.resources.objects.s3 import open_s3
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
-from recruitment_platform.resources.redshift import open_redshift
-from recruitment_platform.resources.s3 import open_s3
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.redshift.warehouse import open_redshift
+from recruitment_platform.resources.relational.mysql import open_mysql
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 
 
 class CassandraLakeResource(LakeResource):

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recruitment_platform.model.door import DoorRules
-from recruitment_platform.resources.lake import open_lake
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.lake.parquet import open_lake
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
-from recruitment_platform.resources.relational import open_relational
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.relational.store import open_relational
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from recruitment_platform.resources.kafka import KafkaEventLog
+    from recruitment_platform.resources.kafka.log import KafkaEventLog
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def open_event_lake(settings: Settings) -> EventLake:
     """The lake: a folder, or Cassandra."""
     if settings.profile == "local":
         return open_lake(settings.lake_path, door_rules(settings))
-    from recruitment_platform.resources.cassandra import open_cassandra_lake
+    from recruitment_platform.resources.cassandra.lake import open_cassandra_lake
 
     return open_cassandra_lake(settings.cassandra, door_rules(settings))
 
@@ -69,7 +69,7 @@ def open_log(settings: Settings) -> "KafkaEventLog | None":
     """The event log before the lake, which is asked nothing yet; None where events come into the lake directly."""
     if not settings.has_kafka:
         return None
-    from recruitment_platform.resources.kafka import open_event_log
+    from recruitment_platform.resources.kafka.log import open_event_log
 
     return open_event_log(settings.kafka)
 
@@ -78,7 +78,7 @@ def open_relational_store(settings: Settings) -> RelationalStore:
     """The operational tables and dim_jobs: a SQLite file, or MySQL."""
     if settings.profile == "local":
         return open_relational(settings.operational_path)
-    from recruitment_platform.resources.mysql import open_mysql
+    from recruitment_platform.resources.relational.mysql import open_mysql
 
     return open_mysql(settings.mysql)
 
@@ -87,7 +87,7 @@ def open_object_store(settings: Settings) -> ObjectStore:
     """The object store: a folder, or a bucket."""
     if settings.profile == "local":
         return FolderStore(settings.object_store_path)
-    from recruitment_platform.resources.s3 import open_s3
+    from recruitment_platform.resources.objects.s3 import open_s3
 
     return open_s3(settings.s3, settings.object_cache_path)
 
@@ -96,6 +96,6 @@ def open_warehouse(settings: Settings, objects: ObjectStore) -> Warehouse:
     """The warehouse, which loads from `objects`: a DuckDB file, or Redshift where it has an address."""
     if not settings.has_redshift:
         return DuckDBWarehouse(settings.warehouse_path, settings.warehouse_wait, objects)
-    from recruitment_platform.resources.redshift import open_redshift
+    from recruitment_platform.resources.redshift.warehouse import open_redshift
 
     return open_redshift(settings.redshift, objects)

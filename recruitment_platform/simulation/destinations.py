@@ -17,7 +17,7 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.readers import row_content, row_texts
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules, through
-from recruitment_platform.resources.log_sources import is_of_topic
+from recruitment_platform.resources.kafka.sources import is_of_topic
 from recruitment_platform.resources.protocols import EventLake, RejectedRow
 from recruitment_platform.simulation.events import Block
 from recruitment_platform.simulation.record import Simulation, load_record, write_durably

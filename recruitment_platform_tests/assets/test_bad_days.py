@@ -18,7 +18,7 @@ from recruitment_platform.automation.jobs import DAILY_FACTS
 from recruitment_platform.automation.run import RANGE_END_TAG, RANGE_START_TAG
 from recruitment_platform.definitions import build_definitions
 from recruitment_platform.errors import ReconciliationError, StoreUnavailableError
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.operations import watched_stores
 from recruitment_platform_tests.runs import (

@@ -11,8 +11,8 @@ from recruitment_platform.addresses import S3Address
 from recruitment_platform.automation.run import RunOutcome
 from recruitment_platform.errors import StoreUnavailableError
 from recruitment_platform.pipeline.publish import current_facts
-from recruitment_platform.resources.s3 import open_s3
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.objects.s3 import open_s3
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform_tests.operations import watched_stores
 from recruitment_platform_tests.runs import a_site, day, run
 from recruitment_platform_tests.servers_fixtures import StartServer

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from recruitment_platform.resources.relational import open_relational
+from recruitment_platform.resources.relational.store import open_relational
 from recruitment_platform_tests.cli.command_line import Call
 from recruitment_platform_tests.cli.exports import clicks, jobs
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from recruitment_platform.resources.cassandra import migrate_cassandra
-from recruitment_platform.resources.kafka import open_event_log
+from recruitment_platform.resources.cassandra.lake import migrate_cassandra
+from recruitment_platform.resources.kafka.log import open_event_log
 from recruitment_platform.resources.stores import door_rules, open_event_lake
 from recruitment_platform.servers.server import Server
 from recruitment_platform.settings import Settings

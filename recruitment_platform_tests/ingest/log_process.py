@@ -22,9 +22,9 @@ from recruitment_platform.addresses import KafkaAddress
 from recruitment_platform.cli.ingest_command import stopped_by_signals
 from recruitment_platform.ingest import event_log
 from recruitment_platform.ingest.messages import as_messages
-from recruitment_platform.resources import kafka
-from recruitment_platform.resources.kafka import KafkaEventLog, LogReader, LogWriter, open_event_log
-from recruitment_platform.resources.lake import ParquetLake
+from recruitment_platform.resources.kafka import log as kafka
+from recruitment_platform.resources.kafka.log import KafkaEventLog, LogReader, LogWriter, open_event_log
+from recruitment_platform.resources.lake.parquet import ParquetLake
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.simulation import events
 from recruitment_platform.simulation.destinations import LogDestination

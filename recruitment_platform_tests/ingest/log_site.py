@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recruitment_platform.addresses import KafkaAddress
 from recruitment_platform.ingest.event_log import Ingested, drain
-from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
+from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.servers.server import Server
 from recruitment_platform.simulation.score import score

@@ -12,9 +12,9 @@ import pyarrow.dataset as ds
 
 from recruitment_platform.ingest.importer import ImportResult, import_file
 from recruitment_platform.ingest.rejected import ReplayResult, replay
-from recruitment_platform.resources.lake import ParquetLake, open_lake
+from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
 from recruitment_platform.resources.protocols import SourceState
-from recruitment_platform.resources.relational import SqlRelationalStore, open_relational
+from recruitment_platform.resources.relational.store import SqlRelationalStore, open_relational
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 

@@ -20,8 +20,8 @@ from recruitment_platform.ingest.event_log import Ingested, drain, follow
 from recruitment_platform.ingest.rejected import replay, write_rejected
 from recruitment_platform.model import door
 from recruitment_platform.pipeline.snapshot import current_snapshot
-from recruitment_platform.resources import kafka
-from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
+from recruitment_platform.resources.kafka import log as kafka
+from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.runs import a_site, day, materializations, run, settings_of
 from recruitment_platform_tests.site import RULES, Site, click, event

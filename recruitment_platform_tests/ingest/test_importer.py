@@ -13,7 +13,7 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.importer import IMPORTABLE, ImportResult, import_file
 from recruitment_platform.ingest.readers import UNPARSED
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES
-from recruitment_platform.resources.lake import ParquetLake
+from recruitment_platform.resources.lake.parquet import ParquetLake
 from recruitment_platform_tests.ingest.event_files import event, write_csv, write_json_lines, write_parquet
 from recruitment_platform_tests.ingest.stores import Stores, no_progress
 from recruitment_platform_tests.ingest.test_files import UNUSABLE

@@ -29,7 +29,7 @@ from recruitment_platform.pipeline.manifests import (
     staged_manifests,
     to_json,
 )
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform_tests.processes import at_once
 
 DAY = date(2022, 7, 6)

@@ -1,7 +1,7 @@
 """Lakes on Cassandra for tests: their addresses, and a way to a fresh one that costs less than a keyspace."""
 
 from recruitment_platform.addresses import CassandraAddress
-from recruitment_platform.resources.cassandra import open_cassandra_lake
+from recruitment_platform.resources.cassandra.lake import open_cassandra_lake
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.resources.lake_batches import RULES
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recruitment_platform.addresses import CassandraAddress
-from recruitment_platform.resources import cassandra
+from recruitment_platform.resources.cassandra import lake as cassandra
 from recruitment_platform_tests.resources.lake_batches import RULES, append_all
 
 BATCH = 50

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.resources.lake import ParquetLake, open_lake
+from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
 from recruitment_platform_tests.resources.lake_batches import RULES, append_all, rejected_row
 
 BATCH = 20

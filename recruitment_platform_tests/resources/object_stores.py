@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 
 from recruitment_platform.addresses import S3Address
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.objects.s3 import S3Store, open_s3
 from recruitment_platform.resources.protocols import ObjectStore
-from recruitment_platform.resources.s3 import S3Store, open_s3
 from recruitment_platform.servers import s3
 from recruitment_platform.servers.server import Server
 

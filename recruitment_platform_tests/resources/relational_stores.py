@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from recruitment_platform.addresses import MySQLAddress
-from recruitment_platform.resources.mysql import open_mysql
-from recruitment_platform.resources.relational import METADATA, SqlRelationalStore, open_relational
+from recruitment_platform.resources.relational.mysql import open_mysql
+from recruitment_platform.resources.relational.store import METADATA, SqlRelationalStore, open_relational
 from recruitment_platform.servers.server import Server
 
 

@@ -20,8 +20,8 @@ from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
 from recruitment_platform.model.door import LAKE_SCHEMA
 from recruitment_platform.pipeline.snapshot import LAKE_COLUMNS
-from recruitment_platform.resources import cassandra_rejected
-from recruitment_platform.resources.cassandra import CassandraLake, migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.cassandra import rejected as cassandra_rejected
+from recruitment_platform.resources.cassandra.lake import CassandraLake, migrate_cassandra, open_cassandra_lake
 from recruitment_platform.resources.protocols import SourceState
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
@@ -155,7 +155,7 @@ def test_a_replay_whose_rows_were_written_but_never_counted_can_be_done_with_oth
 
     first, second = (through_door(FILE, [click("2024-05-06 10:00", number)]) for number in (1, 2))
     with monkeypatch.context() as patched:
-        patched.setattr("recruitment_platform.resources.cassandra_sources._batch", fails)
+        patched.setattr("recruitment_platform.resources.cassandra.sources._batch", fails)
         with pytest.raises(KeyboardInterrupt):
             lake.replay(first)
     assert contents(lake) == before

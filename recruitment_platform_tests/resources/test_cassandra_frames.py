@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from recruitment_platform.model.contract import LAKE_TRACKING
 from recruitment_platform.model.door import LAKE_SCHEMA
-from recruitment_platform.resources.cassandra_events import (
+from recruitment_platform.resources.cassandra.events import (
     STORED,
     Visible,
     batches,
@@ -27,7 +27,7 @@ from recruitment_platform.resources.cassandra_events import (
     columns_for,
     events_of,
 )
-from recruitment_platform.resources.cassandra_frames import FrameHandler, page_of, uuid_bytes
+from recruitment_platform.resources.cassandra.frames import FrameHandler, page_of, uuid_bytes
 
 DAY = date(2025, 6, 2)
 SOURCE = "kafka:tracking:3"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recruitment_platform.resources.cassandra import migrate_cassandra, open_cassandra_lake
-from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.resources.cassandra.lake import migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.resources.cassandra_lakes import address_of
 from recruitment_platform_tests.resources.lake_batches import RULES, append_all, through_door

@@ -22,9 +22,9 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.model.contract import DIM_JOBS
 from recruitment_platform.model.operational import OPERATIONAL_TABLES
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.resources.dim_jobs import BEGINNING
 from recruitment_platform.resources.protocols import DimRefresh
-from recruitment_platform.resources.relational import SqlRelationalStore
+from recruitment_platform.resources.relational.dim_jobs import BEGINNING
+from recruitment_platform.resources.relational.store import SqlRelationalStore
 from recruitment_platform.sql import load_sql
 from recruitment_platform_tests.resources.relational_process import refresh_and_die, refresh_at_once
 from recruitment_platform_tests.resources.relational_stores import (

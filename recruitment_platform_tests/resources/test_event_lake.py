@@ -10,8 +10,8 @@ import pytest
 
 from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.model.door import LAKE_SCHEMA
-from recruitment_platform.resources.cassandra import migrate_cassandra, open_cassandra_lake
-from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.resources.cassandra.lake import migrate_cassandra, open_cassandra_lake
+from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.resources.protocols import DayState, EventLake, SourceState
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.resources.cassandra_lakes import address_of, empty

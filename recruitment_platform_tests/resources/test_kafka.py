@@ -23,8 +23,8 @@ from pydantic import SecretStr
 from recruitment_platform.addresses import KafkaAddress
 from recruitment_platform.errors import PlatformError, SettingsError, StoreUnavailableError
 from recruitment_platform.ingest.event_log import drain, follow
-from recruitment_platform.resources import kafka
-from recruitment_platform.resources.kafka import KafkaEventLog, open_event_log
+from recruitment_platform.resources.kafka import log as kafka
+from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.servers_fixtures import StartServer

@@ -16,7 +16,7 @@ import pytest
 
 from recruitment_platform.errors import PlatformError, SettingsError, StoreUnavailableError
 from recruitment_platform.model.door import DOOR_VERSION
-from recruitment_platform.resources.lake import ParquetLake, open_lake
+from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
 from recruitment_platform_tests.resources.lake_batches import (
     RULES,
     append_all,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recruitment_platform.resources.lake import open_lake
+from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.resources.protocols import EventLake, SourceState
 from recruitment_platform_tests.resources.lake_batches import (
     RULES,

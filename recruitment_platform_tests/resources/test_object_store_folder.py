@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform_tests.processes import at_once, in_background, limit_file_size
 from recruitment_platform_tests.resources.object_stores import keys
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from recruitment_platform.addresses import S3Address
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.resources.s3 import PART, S3Store, open_s3
+from recruitment_platform.resources.objects.s3 import PART, S3Store, open_s3
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.processes import at_once, in_background

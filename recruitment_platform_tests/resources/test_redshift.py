@@ -14,9 +14,9 @@ import pytest
 from recruitment_platform.errors import ReconciliationError, StoreUnavailableError, SupersededError
 from recruitment_platform.model.contract import DIM_JOBS
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.resources import redshift_session
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
-from recruitment_platform.resources.redshift import RedshiftWarehouse, open_redshift
+from recruitment_platform.resources.redshift import session as redshift_session
+from recruitment_platform.resources.redshift.warehouse import RedshiftWarehouse, open_redshift
 from recruitment_platform_tests.processes import in_background
 from recruitment_platform_tests.redshift_fixtures import (
     SERIALIZABLE,

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from recruitment_platform.addresses import RedshiftAddress
 from recruitment_platform.errors import PlatformError, SettingsError, StoreUnavailableError
-from recruitment_platform.resources.object_store import FolderStore
-from recruitment_platform.resources.redshift import RedshiftWarehouse, open_redshift
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.redshift.warehouse import RedshiftWarehouse, open_redshift
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform_tests.redshift_fixtures import RedshiftPlace, open_gate, superuser
 from recruitment_platform_tests.redshift_gate.process import GateProcess
@@ -71,7 +71,7 @@ def test_a_warehouse_that_cannot_be_reached_is_told_in_one_line(
 def test_a_server_that_says_nothing_is_not_waited_for_without_end(
     redshift: RedshiftPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recruitment_platform.resources.redshift_session._CONNECT_SECONDS", 1)
+    monkeypatch.setattr("recruitment_platform.resources.redshift.session._CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         warehouse = changed(redshift, port=silent.getsockname()[1])
         with pytest.raises(StoreUnavailableError, match="cannot be reached: no answer within 1 s"):

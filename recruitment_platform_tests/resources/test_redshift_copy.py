@@ -15,7 +15,7 @@ from recruitment_platform.errors import ReconciliationError, StoreUnavailableErr
 from recruitment_platform.model.contract import HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
-from recruitment_platform.resources.redshift import RedshiftWarehouse, open_redshift
+from recruitment_platform.resources.redshift.warehouse import RedshiftWarehouse, open_redshift
 from recruitment_platform_tests.redshift_fixtures import (
     RedshiftPlace,
     at_the_same_time,

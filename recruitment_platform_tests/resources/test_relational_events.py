@@ -12,7 +12,7 @@ import pytest
 from recruitment_platform.errors import ReconciliationError, SupersededError
 from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.resources.relational import SqlRelationalStore
+from recruitment_platform.resources.relational.store import SqlRelationalStore
 from recruitment_platform_tests.resources.relational_stores import OPENERS, chosen, empty, table_rows
 from recruitment_platform_tests.resources.warehouse_days import DAY, fact_rows
 

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from recruitment_platform.addresses import MySQLAddress
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.resources.bulk import WORTH_A_FILE
-from recruitment_platform.resources.mysql import open_mysql
-from recruitment_platform.resources.relational import METADATA, SqlRelationalStore
+from recruitment_platform.resources.relational.bulk import WORTH_A_FILE
+from recruitment_platform.resources.relational.mysql import open_mysql
+from recruitment_platform.resources.relational.store import METADATA, SqlRelationalStore
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.resources.relational_stores import (

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.resources.relational import open_relational
+from recruitment_platform.resources.relational.store import open_relational
 from recruitment_platform_tests.resources.relational_stores import ALIASES, FIRST, table_rows
 
 

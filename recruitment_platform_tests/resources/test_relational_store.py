@@ -16,7 +16,7 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.model.contract import DIM_PUBLISHERS
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.resources.relational import SqlRelationalStore
+from recruitment_platform.resources.relational.store import SqlRelationalStore
 from recruitment_platform_tests.resources.relational_stores import OPENERS, chosen, empty, table_rows
 
 

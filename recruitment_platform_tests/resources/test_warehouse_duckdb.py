@@ -14,7 +14,7 @@ import pytest
 
 from recruitment_platform.errors import InputError, PlatformError, StoreUnavailableError
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform_tests.processes import at_once, event, in_background
 from recruitment_platform_tests.resources.duckdb_holder import hold
 from recruitment_platform_tests.resources.warehouse_days import (

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from recruitment_platform.addresses import RedshiftAddress, S3Address
 from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore, Warehouse
-from recruitment_platform.resources.warehouse import DuckDBWarehouse
+from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform_tests.processes import limit_file_size
 
 DAY = date(2022, 7, 6)
@@ -33,13 +33,13 @@ def _duckdb(folder: Path, store: ObjectStore, wait: float) -> Warehouse:
 
 
 def _redshift(folder: Path, store: ObjectStore, wait: float) -> Warehouse:
-    from recruitment_platform.resources.redshift import open_redshift
+    from recruitment_platform.resources.redshift.warehouse import open_redshift
 
     return open_redshift(RedshiftAddress(wait=max(1, int(wait))), store)
 
 
 def _bucket(folder: Path) -> ObjectStore:
-    from recruitment_platform.resources.s3 import open_s3
+    from recruitment_platform.resources.objects.s3 import open_s3
 
     return open_s3(S3Address(), folder / "objects")
 

@@ -15,9 +15,9 @@ from recruitment_platform.pipeline.dimensions import refresh_dimensions
 from recruitment_platform.pipeline.facts import compute_facts
 from recruitment_platform.pipeline.manifests import FactsManifest, SnapshotManifest
 from recruitment_platform.pipeline.snapshot import take_snapshots
-from recruitment_platform.resources.lake import ParquetLake, open_lake
-from recruitment_platform.resources.object_store import FolderStore
-from recruitment_platform.resources.relational import SqlRelationalStore, open_relational
+from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.relational.store import SqlRelationalStore, open_relational
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.destinations import LakeDestination
 from recruitment_platform.simulation.record import Simulation

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from recruitment_platform.addresses import S3Address, SparkAddress
 from recruitment_platform.errors import PlatformError
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.objects.s3 import open_s3
 from recruitment_platform.resources.protocols import ObjectStore
-from recruitment_platform.resources.s3 import open_s3
 from recruitment_platform.transforms.engines import Engine
 from recruitment_platform.transforms.remote_spark import (
     RemoteSparkEngine,

@@ -15,9 +15,9 @@ from recruitment_platform.errors import StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.pipeline.digest import FACTS_LEFT_OUT, digest
-from recruitment_platform.resources.object_store import FolderStore
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform.resources.objects.s3 import open_s3
 from recruitment_platform.resources.protocols import ObjectStore
-from recruitment_platform.resources.s3 import open_s3
 from recruitment_platform.servers.server import Server
 from recruitment_platform.transforms.engines import DuckDBEngine
 from recruitment_platform.transforms.remote_spark import RemoteSparkEngine, cluster_config

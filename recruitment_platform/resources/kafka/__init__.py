@@ -1,0 +1,1 @@
+"""The event log before the lake: Kafka."""

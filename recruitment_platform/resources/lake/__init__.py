@@ -1,0 +1,1 @@
+"""The embedded lake: Parquet files and a SQLite catalog."""

@@ -1,0 +1,1 @@
+"""The object stores: a folder, or a bucket of S3."""

@@ -1,0 +1,1 @@
+"""The operational tables, dim_jobs and the reports' events: SQLite or MySQL."""

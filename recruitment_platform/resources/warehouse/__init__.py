@@ -1,0 +1,1 @@
+"""The embedded warehouse, and what a load is in every warehouse."""

@@ -1,0 +1,88 @@
+"""What the load of a day is in every warehouse: its ledger row, and the comparison with the manifest.
+
+What belongs here: values and messages that are the same whatever database holds the rows. What does not: the
+transaction, and the statements (`embedded`, `redshift.warehouse`).
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+from recruitment_platform.errors import InputError, ReconciliationError, SupersededError
+from recruitment_platform.model.contract import DIM_JOBS, DIM_PUBLISHERS, Table
+from recruitment_platform.resources.protocols import DayTotals, LedgerRow
+
+_DIMENSIONS = {table.name: table for table in (DIM_JOBS, DIM_PUBLISHERS)}
+
+NO_ROWS = DayTotals(0, 0, 0, 0, 0, 0)
+"""What the fact table holds of a day without rows."""
+
+
+def dimension(name: str) -> Table:
+    """The dimension of that name; InputError where there is none."""
+    if name not in _DIMENSIONS:
+        raise InputError(f"{name} is no dimension; they are {', '.join(_DIMENSIONS)}")
+    return _DIMENSIONS[name]
+
+
+def reconcile(what: str, row: LedgerRow, inserted: int, found: DayTotals) -> None:
+    """ReconciliationError where the rows in the files, or the day as the table now has it, are not the manifest's."""
+    pairs = (
+        ("rows in the files", inserted, row.rows),
+        ("rows of the day", found.rows, row.rows),
+        ("clicks", found.clicks, row.clicks),
+        ("spend in micros", found.spend_micros, row.spend_micros),
+    )
+    differing = [f"{name} {got} instead of {wanted}" for name, got, wanted in pairs if got != wanted]
+    if differing:
+        raise ReconciliationError(
+            f"{what}: manifest {row.manifest} was not loaded, {', '.join(differing)}; the day keeps its former rows. "
+            "Materialize it again"
+        )
+
+
+def is_already_loaded(what: str, row: LedgerRow, manifest: int, digest: str) -> bool:
+    """Whether the load in force is this very manifest; SupersededError where it is a newer one."""
+    if (manifest, digest) == (row.manifest, row.digest):
+        return True
+    if manifest > row.manifest:
+        raise SupersededError(
+            f"{what}: manifest {manifest} is already loaded; {row.manifest} is older and changes nothing"
+        )
+    return False
+
+
+def ledger_values(row: LedgerRow) -> dict[str, Any]:
+    """The row as the statements' parameters: spend in currency, the watermark as JSON."""
+    return {
+        "day": row.day,
+        "manifest": row.manifest,
+        "digest": row.digest,
+        "rows": row.rows,
+        "clicks": row.clicks,
+        "spend": Decimal(row.spend_micros).scaleb(-6),
+        "watermark": json.dumps(dict(row.watermark), sort_keys=True, ensure_ascii=False),
+        "dim_version": row.dim_version,
+        "code_version": row.code_version,
+        "run_id": row.run_id,
+        "loaded_at": row.loaded_at,
+    }
+
+
+def ledger_row(found: Mapping[str, Any]) -> LedgerRow:
+    """The row that a ledger statement found; `loaded_at` has a time zone, spend comes as `spend_micros`."""
+    return LedgerRow(
+        day=found["dates"],
+        manifest=found["manifest"],
+        digest=found["digest"],
+        rows=found["rows_loaded"],
+        clicks=found["clicks"],
+        spend_micros=found["spend_micros"],
+        watermark=json.loads(found["watermark"]),
+        dim_version=found["dim_version"],
+        code_version=found["code_version"],
+        run_id=found["run_id"],
+        loaded_at=found["loaded_at"].astimezone(UTC),
+    )
