@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="Age at which superseded snapshots and staged files are removed; those in force never are.",
     )
+    days_per_run: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most days of one run, when a backfill or a sensor runs more of them; unset or 0 is all in one.",
+    )
     cassandra: CassandraAddress = Field(default_factory=CassandraAddress)
     kafka: KafkaAddress = Field(default_factory=KafkaAddress)
     mysql: MySQLAddress = Field(default_factory=MySQLAddress)

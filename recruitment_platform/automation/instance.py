@@ -42,7 +42,18 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         # The daemon does this itself for pools it meets, but starts all runs that it meets together with them.
         for pool in POOLS:
             instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
-        _fail_abandoned_runs(instance, home)
+        _fail_abandoned_runs(instance, settings)
+        yield instance
+
+
+@contextmanager
+def seen_instance(settings: Settings) -> Iterator[dg.DagsterInstance | None]:
+    """The home's instance for who only looks: nothing is made, and no run failed; None where the home has none yet."""
+    home = settings.dagster_home
+    if not (home / "dagster.yaml").exists():
+        yield None
+        return
+    with _reported(home), dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 
 
@@ -71,11 +82,20 @@ def process_tag(settings: Settings) -> Iterator[dict[str, str]]:
             path.unlink(missing_ok=True)
 
 
-def _fail_abandoned_runs(instance: dg.DagsterInstance, home: Path) -> None:
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(_OPEN))):
-        name = run.tags.get(PROCESS_TAG)
-        if name is not None and not _is_alive(_processes(home) / name):
-            instance.report_run_failed(run, "the process of this run is gone: materialize its days again")
+def abandoned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
+    """Runs that look as if they were under way, and whose process is gone."""
+    folder = _processes(settings.dagster_home)
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=list(_OPEN)))
+        if PROCESS_TAG in run.tags and not _is_alive(folder / run.tags[PROCESS_TAG])
+    ]
+
+
+def _fail_abandoned_runs(instance: dg.DagsterInstance, settings: Settings) -> None:
+    for run in abandoned_runs(instance, settings):
+        instance.report_run_failed(run, "the process of this run is gone: materialize its days again")
+        (_processes(settings.dagster_home) / run.tags[PROCESS_TAG]).unlink(missing_ok=True)
 
 
 def _is_alive(path: Path) -> bool:
@@ -84,7 +104,6 @@ def _is_alive(path: Path) -> bool:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        path.unlink(missing_ok=True)
     return False
 
 
