@@ -52,7 +52,9 @@ Readers trust manifests only; the highest number is in force. The files are thos
 copied. A day whose facts are not its snapshot's is not published, and keeps its former facts; superseded files are
 removed once they are old enough, never those in force.
 """
-FACTS_DESCRIPTION = """The fact table: hourly facts per job. Analysts read it by the view `job_performance`, with names.
+FACTS_DESCRIPTION = """The fact table: hourly facts per job. Analysts read it by the view `job_performance`, with names:
+
+    recruitment-platform query "select * from job_performance where dates = '2026-11-20'"
 
 The warehouse's `dim_jobs` and `dim_publishers` are brought to the version in force with it. A day is replaced whole, by
 the manifest in force, in one transaction with its row of the ledger; `dagster/data_version` is its digest. `bid_set`
@@ -238,7 +240,7 @@ def _teller(
             told = metadata.staged_metadata(store, facts, currency, pictured(facts)[2])
         else:
             _, rows, plot = pictured(facts)
-            told = metadata.loaded_metadata(facts, currency, plot, rows)
+            told = metadata.loaded_metadata(store, facts, currency, plot, rows)
         context.log_event(
             dg.AssetMaterialization(
                 asset,
