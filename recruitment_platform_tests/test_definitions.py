@@ -178,6 +178,14 @@ def test_daily_assets_share_one_partitioning_and_run_a_range_at_once(definitions
     assert graph.get(dg.AssetKey("dim_jobs")).partitions_def is None
 
 
+@pytest.mark.parametrize("most", [1, 7])
+def test_the_setting_parts_backfills_of_the_daily_job_into_runs_of_so_many_days(most: int) -> None:
+    parted = build_definitions(Settings(home=Path("nowhere"), days_per_run=most))
+    assert parted.resolve_job_def("daily_facts").backfill_policy == dg.BackfillPolicy.multi_run(most)
+    whole = build_definitions(Settings(home=Path("nowhere"), days_per_run=0))
+    assert whole.resolve_job_def("daily_facts").backfill_policy == dg.BackfillPolicy.single_run()
+
+
 def test_the_daily_job_is_the_five_daily_assets_in_one_process(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("daily_facts")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(DAILY)

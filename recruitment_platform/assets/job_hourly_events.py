@@ -13,6 +13,7 @@ from recruitment_platform.assets.catalog import (
     FACTS_GROUP,
     JOB_HOURLY_EVENTS,
     RAW_TRACKING,
+    backfill_policy,
     kinds,
 )
 from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
@@ -56,7 +57,7 @@ def job_hourly_events_asset(settings: Settings) -> dg.AssetsDefinition:
         name="job_hourly_events",
         specs=[spec],
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=ENGINE_POOL,
     )
     def job_hourly_events(

@@ -24,6 +24,7 @@ from recruitment_platform.assets.catalog import (
     MYSQL_EVENTS,
     STAGED,
     WAREHOUSE_POOL,
+    backfill_policy,
     kinds,
 )
 from recruitment_platform.assets.mysql_events import mysql_events_spec
@@ -182,7 +183,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         check_specs=check_specs(),
         can_subset=True,
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=WAREHOUSE_POOL,
     )
     def publish(

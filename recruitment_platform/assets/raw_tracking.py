@@ -14,6 +14,7 @@ from recruitment_platform.assets.catalog import (
     LAKE_GROUP,
     RAW_TRACKING,
     TRACKING,
+    backfill_policy,
     kinds,
 )
 from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
@@ -59,7 +60,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         name="raw_tracking",
         specs=[spec],
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=ENGINE_POOL,
     )
     def raw_tracking(

@@ -25,6 +25,7 @@ COMMANDS = {
     "produce": "Sends simulated traffic or exported events into Kafka.",
     "ingest": "Takes events in from Kafka: all that is there, or what comes.",
     "run": "Materializes a range of days, from the lake to the fact table.",
+    "backfill": "Materializes the days of a range that need it, in runs of some days, the newest first.",
     "status": "How every day stands, and what was rejected.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
