@@ -23,9 +23,9 @@ from recruitment_platform.automation.jobs import daily_facts, refresh_dim_jobs
 from recruitment_platform.automation.refresh import newest_refresh, refresh_request
 from recruitment_platform.errors import PlatformError
 from recruitment_platform.partitions import daily_partitions, last_expected_day, local_day, spans
+from recruitment_platform.pipeline.billing import accounted
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.freshness import (
-    Accounted,
     DayNeed,
     Window,
     day_needs,
@@ -114,8 +114,9 @@ def needs_now(stores: Looked, instance: dg.DagsterInstance, settings: Settings, 
         expected=last_expected_day(now, settings),
         look_back=settings.look_back_days,
     )
-    accounted = {day: Accounted(row.watermark, row.loaded_at) for day, row in stores.warehouse.ledger().items()}
-    return day_needs(stores.lake.day_states(), accounted, _failed_days(instance, settings, window), window)
+    return day_needs(
+        stores.lake.day_states(), accounted(stores.warehouse), _failed_days(instance, settings, window), window
+    )
 
 
 def _look(

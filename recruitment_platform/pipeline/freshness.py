@@ -1,4 +1,4 @@
-"""Which days need a run, and why: the lake's state of each day against what its facts were made from.
+"""Which days need a run, and why: the lake's state of each day against the state that the day is accounted for by.
 
 States are compared, not signals: nothing is remembered, so nothing can be lost, and any two who look find the same.
 Pure: no store is asked, so the cost is days x sources, whatever the number of events. What belongs here: what a day
@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 from recruitment_platform.pipeline import facts, snapshot
+from recruitment_platform.pipeline.billing import Accounted
 from recruitment_platform.pipeline.manifests import is_behind
 from recruitment_platform.resources.protocols import DayState, Watermark
 
@@ -26,17 +27,9 @@ NEEDS: dict[Need, str] = {
     "none": "the facts are made from what the lake holds",
     "missing": "expected, but never loaded",
     "failed": "loaded from what the lake holds, but its newest run failed",
-    "behind": "the lake holds something else than the facts were made from",
+    "behind": "the lake holds something else than the day is accounted for by",
 }
 """What each need means."""
-
-
-@dataclass(frozen=True)
-class Accounted:
-    """What a day's facts were made from, and when that was committed (UTC)."""
-
-    watermark: Watermark
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,8 @@ class Window:
 class DayNeed:
     """What a day needs, and why. `input` names what a run of it would work on: it changes with that, and only then.
 
-    The input is the lake's state of the day, what its facts were made from, and the code. `accounted` is None where the
-    day was never loaded.
+    The input is the lake's state of the day, what the day is accounted for by, and the code. `accounted` is None where
+    the day was never loaded.
     """
 
     day: date
@@ -74,11 +67,12 @@ def day_needs(
     failed: Collection[date],
     window: Window,
 ) -> list[DayNeed]:
-    """Every day that is expected, has events or is loaded, ascending.
+    """Every day that is expected, has events or is accounted for, ascending.
 
-    `states` are the lake's, `failed` the days whose newest run failed. A day that was never loaded is missing where it
-    is expected, and behind where it is not but has events; one that is loaded is behind where the lake's watermark is
-    another one, ahead or not. A failed run counts for expected days only: others are asked for when they are behind.
+    `states` are the lake's, `failed` the days whose newest run failed; closed days are accounted for by adjustments.
+    A day that was never loaded is missing where it is expected, and behind where it is not but has events; one that is
+    loaded is behind where the lake's watermark is another one, ahead or not. A failed run counts for expected days
+    only: others are asked for when they are behind.
     """
     held: dict[date, list[DayState]] = defaultdict(list)
     for state in states:

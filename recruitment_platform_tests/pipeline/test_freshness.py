@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recruitment_platform.pipeline import freshness
+from recruitment_platform.pipeline.billing import Accounted
 from recruitment_platform.pipeline.freshness import (
-    Accounted,
     DayNeed,
     Window,
     day_needs,
@@ -36,7 +36,11 @@ def state(number: int, position: int = 10, source: str = "site", rows: int = 5, 
 
 
 def made_from(position: int | None = 10, source: str = "site", at: datetime = LOADED_AT) -> Accounted:
-    return Accounted({} if position is None else {source: position}, at)
+    return accounted_by({} if position is None else {source: position}, at)
+
+
+def accounted_by(watermark: dict[str, int], at: datetime = LOADED_AT) -> Accounted:
+    return Accounted(watermark, dim_version=1, code_version="1", digest="d", at=at, closed=False)
 
 
 def all_loaded(last: int = 9) -> tuple[list[DayState], dict[date, Accounted]]:
@@ -161,7 +165,7 @@ def test_exactly_the_days_whose_states_differ_are_planned(
     look_back: int,
 ) -> None:
     states = [state(n, position, source) for n, of_day in lake.items() for source, position in of_day.items()]
-    accounted = {day(n): Accounted(watermark, LOADED_AT) for n, watermark in loaded.items()}
+    accounted = {day(n): accounted_by(watermark) for n, watermark in loaded.items()}
     window = replace(WINDOW, expected=day(expected), look_back=look_back)
     needs = day_needs(states, accounted, {day(n) for n in failed}, window)
 
