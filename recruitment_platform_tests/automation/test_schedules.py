@@ -15,7 +15,12 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+)
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 from dagster._utils.schedules import schedule_execution_time_iterator
 
@@ -31,9 +36,9 @@ REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("a test"), "__r
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as local:
+        yield local
 
 
 def definitions(time_zone: str, first_day: date = date(2020, 1, 1)) -> dg.Definitions:
@@ -123,7 +128,14 @@ def test_a_refresh_that_failed_holds_up_no_day(instance: dg.DagsterInstance, sta
 def test_where_the_refresh_is_turned_off_no_day_waits_for_it(instance: dg.DagsterInstance) -> None:
     platform = definitions("UTC")
     origin = RemoteInstigatorOrigin(REPOSITORY, DIM_JOBS)
-    instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED))
+    instance.add_instigator_state(
+        InstigatorState(
+            origin,
+            InstigatorType.SCHEDULE,
+            InstigatorStatus.STOPPED,
+            ScheduleInstigatorData("30 5 * * *", start_timestamp=None),
+        )
+    )
     assert requested(platform, DAILY, datetime(2024, 6, 2, 6, tzinfo=UTC), instance).run_requests
 
 
