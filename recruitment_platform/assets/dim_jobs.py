@@ -18,7 +18,7 @@ from recruitment_platform.assets.catalog import (
     kinds,
     operational_key,
 )
-from recruitment_platform.assets.steps import PROGRESS, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, platform_failures, tried_again
 from recruitment_platform.errors import InputError
 from recruitment_platform.model import contract
 from recruitment_platform.model.operational import OPERATIONAL_TABLES
@@ -94,7 +94,7 @@ def dim_jobs_asset(settings: Settings) -> dg.AssetsDefinition:
         relational: dg.ResourceParam[Opener[RelationalStore]],
         objects: dg.ResourceParam[Opener[ObjectStore]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             refreshed = refresh_dimensions(
                 relational(),
                 objects(),

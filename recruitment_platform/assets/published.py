@@ -29,7 +29,14 @@ from recruitment_platform.assets.catalog import (
 )
 from recruitment_platform.assets.mysql_events import mysql_events_spec
 from recruitment_platform.assets.plot import hourly_plot
-from recruitment_platform.assets.steps import PROGRESS, computing_run, days_of_run, failure, platform_failures
+from recruitment_platform.assets.steps import (
+    PROGRESS,
+    computing_run,
+    days_of_run,
+    failure,
+    platform_failures,
+    tried_again,
+)
 from recruitment_platform.checks.published import CheckedDays, check_specs, staging_checks, table_checks
 from recruitment_platform.errors import PlatformError, ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import HOURLY_FACTS
@@ -191,7 +198,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         if not selected:
             raise dg.Failure("these checks are evaluated while a day is published: materialize their asset with them")
         days = days_of_run(context)
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             store = objects()
         publishing = _Publishing(store, computing_run(context), _teller(context, store, settings.currency))
         for day in days:
@@ -214,7 +221,8 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         except StoreUnavailableError as error:
             context.log.warning(f"superseded files were left where they are: {error}")
         if publishing.failed:
-            raise _failure(publishing.failed, len(days))
+            with tried_again(context, settings):
+                raise _failure(publishing.failed, len(days))
 
     return publish
 

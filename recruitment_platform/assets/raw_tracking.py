@@ -17,7 +17,7 @@ from recruitment_platform.assets.catalog import (
     backfill_policy,
     kinds,
 )
-from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
 from recruitment_platform.model import contract
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.partitions import daily_partitions
@@ -76,7 +76,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         event_log: dg.ResourceParam[Opener[Any]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             _drain(event_log(), lake(), door_rules(settings))
             taken = take_snapshots(
                 lake(),
