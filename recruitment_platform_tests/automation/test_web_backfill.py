@@ -1,14 +1,14 @@
 """Backfills from the page's API, parted into runs by the real daemon; of those that wait the newest days go first."""
 
-import os
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from recruitment_platform.automation.in_flight import RANGE_END_TAG, RANGE_START_TAG
-from recruitment_platform.automation.instance import open_instance, prepare_dagster_home
-from recruitment_platform_tests.automation.test_web import LAUNCH, ROOT, ended, program, until, web_page
+from recruitment_platform.automation.instance import open_instance
+from recruitment_platform_tests.automation.daemon import NEVER, daemon, environment_of, until, web_page
+from recruitment_platform_tests.automation.test_web import LAUNCH, ended
 from recruitment_platform_tests.runs import a_site, day, settings_of
 
 DAYS = 5
@@ -18,18 +18,12 @@ DAYS_PER_RUN = 2
 @pytest.mark.timeout(600)
 def test_a_backfill_is_parted_by_the_setting_and_goes_on_with_the_newest_days(tmp_path: Path) -> None:
     site = a_site(tmp_path / "home", DAYS)
-    settings = settings_of(site)
-    environment = os.environ | {
-        "DAGSTER_HOME": str(prepare_dagster_home(settings)),
-        "RECRUITMENT_HOME": str(settings.home),
-        "RECRUITMENT_ENGINE": "duckdb",
-        "RECRUITMENT_DAYS_PER_RUN": str(DAYS_PER_RUN),
-        "PYTHONPATH": str(ROOT),
-    }
+    settings = settings_of(site, days_per_run=DAYS_PER_RUN, freshness_grace=NEVER)
+    environment = environment_of(settings)
     log = tmp_path / "daemon.log"
     with web_page(tmp_path / "page.log", environment) as page:
         launched = page.ask(LAUNCH, days=[str(day(number)) for number in range(DAYS)])
-        with program("dagster._daemon", log, environment, "run"):
+        with daemon(log, environment):
             backfill = until(lambda: ended(page, launched["backfillId"]), log)
     assert backfill["status"] == "COMPLETED_SUCCESS", backfill
     assert sorted(site.warehouse.ledger()) == [day(number) for number in range(DAYS)]
