@@ -12,7 +12,15 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recruitment_platform.automation.sensors import FRESHNESS, LATE_DATA
-from recruitment_platform_tests.automation.ticks import Daemon, a_site_of_today, ago, holding, send, settings_at_once
+from recruitment_platform_tests.automation.ticks import (
+    Daemon,
+    a_site_of_today,
+    ago,
+    holding,
+    lose_an_event,
+    send,
+    settings_at_once,
+)
 from recruitment_platform_tests.site import Site
 
 FAILURE, SUCCESS, CANCELED = (dg.DagsterRunStatus[name] for name in ("FAILURE", "SUCCESS", "CANCELED"))
@@ -36,12 +44,6 @@ def daemon(site: Site, instance: dg.DagsterInstance) -> Daemon:
     ready = Daemon(instance, settings_at_once(site))
     ready.refresh()
     return ready
-
-
-def lose_an_event(site: Site, days: int) -> None:
-    """Makes the day's state tell one event more than the lake holds of it: no run can publish the day."""
-    with closing(sqlite3.connect(site.lake.catalog)) as catalog, catalog:
-        assert catalog.execute("UPDATE day_state SET rows = rows + 1 WHERE event_date = ?", [str(ago(days))]).rowcount
 
 
 def test_a_missing_day_is_asked_for_until_it_is_there(site: Site, daemon: Daemon) -> None:

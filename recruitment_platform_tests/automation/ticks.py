@@ -3,10 +3,11 @@
 What belongs here: one look, and one run in each state. What does not: a real daemon (`daemon`).
 """
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -47,9 +48,15 @@ def send(site: Site, *days: int, source: str = "test:site", number: int = 0) -> 
     site.send([click(at.astimezone(UTC), number) for at in noon], source, datetime.now(UTC))
 
 
+def lose_an_event(site: Site, days: int) -> None:
+    """Makes the day's state tell one event more than the lake holds of it: no run can publish the day."""
+    with closing(sqlite3.connect(site.lake.catalog)) as catalog, catalog:
+        assert catalog.execute("UPDATE day_state SET rows = rows + 1 WHERE event_date = ?", [str(ago(days))]).rowcount
+
+
 @contextmanager
 def holding(warehouse: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another program has the warehouse's file open."""
+    """Another program has the warehouse's file open, once those that have it now let go."""
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(warehouse)], stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout is not None
@@ -61,9 +68,14 @@ def holding(warehouse: Path) -> Iterator[subprocess.Popen[str]]:
 
 _HOLD = """
 import sys, time, duckdb
-with duckdb.connect(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(600)
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.IOException:
+        time.sleep(0.05)
+print("held", flush=True)
+time.sleep(600)
 """
 
 
