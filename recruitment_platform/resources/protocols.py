@@ -293,7 +293,7 @@ class RelationalStore(Protocol):
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """The newest load of a day (columns of `LOAD_LEDGER`); `spend_micros` in millionths."""
+    """A load of a day (columns of `LOAD_LEDGER`); `spend_micros` in millionths."""
 
     day: date
     manifest: int
@@ -338,6 +338,10 @@ class Warehouse(Protocol):
 
     def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
         """The newest ledger row of each day that was loaded."""
+        ...
+
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first: two in a row tell what the later one changed."""
         ...
 
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:

@@ -153,6 +153,10 @@ class RedshiftWarehouse:
         rows = [ledger_row(columns) for columns in found.to_pylist()]
         return {row.day: row for row in rows if asked is None or row.day in asked}
 
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first."""
+        return [ledger_row(columns) for columns in self._read("load_ledger", "loads", {"day": day}).to_pylist()]
+
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
         """What the fact table holds for each of the days, zeros where nothing."""
         asked = list(days)

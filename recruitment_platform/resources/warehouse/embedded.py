@@ -122,8 +122,16 @@ class DuckDBWarehouse:
     def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
         """The newest ledger row of each day that was loaded, by day."""
         asked = None if days is None else list(days)
-        found: list[LedgerRow] = self._read([], lambda connection: _ledger(connection, asked))
+        found: list[LedgerRow] = self._read([], lambda connection: _loads(connection, "ledger", {"days": asked}))
         return {row.day: row for row in found}
+
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first."""
+
+        def read(connection: duckdb.DuckDBPyConnection) -> list[LedgerRow]:
+            return _loads(connection, "loads", {"day": day})
+
+        return self._read([], read)
 
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
         """What the fact table holds for each of the days, zeros where nothing."""
@@ -291,9 +299,9 @@ def _totals(connection: duckdb.DuckDBPyConnection, days: list[date]) -> dict[dat
     return dict.fromkeys(days, NO_ROWS) | {day: DayTotals(*counts) for day, *counts in found}
 
 
-def _ledger(connection: duckdb.DuckDBPyConnection, days: list[date] | None) -> list[LedgerRow]:
-    columns = connection.sql(_sql("ledger"), params={"days": days}).to_arrow_table().to_pylist()
-    return [ledger_row(found) for found in columns]
+def _loads(connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]) -> list[LedgerRow]:
+    found = connection.sql(_sql(statement), params=parameters).to_arrow_table().to_pylist()
+    return [ledger_row(columns) for columns in found]
 
 
 def _first_line(error: Exception) -> str:
