@@ -26,6 +26,7 @@ COMMANDS = {
     "ingest": "Takes events in from Kafka: all that is there, or what comes.",
     "run": "Materializes a range of days, from the lake to the fact table.",
     "status": "How every day stands, and what was rejected.",
+    "audit": "What a day's figures are made of, and what each load of it changed.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
