@@ -302,13 +302,13 @@ def _scanned(scan: LakeScan, reach: Mapping[str, int]) -> tuple[dict[str, _Found
 
 
 def _by_source(connection: duckdb.DuckDBPyConnection) -> dict[str, _Found]:
-    rows = connection.sql(load_sql("pipeline", "audit_sources")).fetchall()
-    return {source: _Found(*counts) for source, *counts in rows}
+    rows = connection.sql(load_sql("pipeline", "audit_sources")).to_arrow_table().to_pylist()
+    return {row.pop("source"): _Found(**row | {"hash_sum": int(row["hash_sum"])}) for row in rows}
 
 
 def _by_kind(connection: duckdb.DuckDBPyConnection) -> tuple[KindOfSource, ...]:
-    rows = connection.sql(load_sql("pipeline", "reconciliation")).fetchall()
-    return tuple(sorted((KindOfSource(*row) for row in rows), key=lambda line: (line.source, KINDS.index(line.kind))))
+    rows = connection.sql(load_sql("pipeline", "reconciliation")).to_arrow_table().to_pylist()
+    return tuple(sorted((KindOfSource(**row) for row in rows), key=lambda line: (line.source, KINDS.index(line.kind))))
 
 
 def _sources_of_day(

@@ -5,7 +5,7 @@ SELECT
     count(*) FILTER (WHERE NOT is_in_snapshot) AS later_rows,
     min(position) AS first_position,
     max(position) AS last_position,
-    sum(CAST(payload_hash AS HUGEINT)) AS hash_sum
+    CAST(sum(CAST(payload_hash AS HUGEINT)) AS VARCHAR) AS hash_sum
 FROM arrived
 GROUP BY source
 ORDER BY source

@@ -15,7 +15,7 @@ SELECT
     source,
     kind,
     count(*) AS accepted,
-    count(*) FILTER (WHERE is_first AND is_counted) AS distinct_events,
+    count(*) FILTER (WHERE is_first AND is_counted) AS "distinct",
     count(*) FILTER (WHERE NOT is_first) AS duplicates,
     count(*) FILTER (WHERE is_first AND NOT is_counted) AS conflicts,
     coalesce(sum(bid_micros) FILTER (WHERE is_first AND is_counted AND kind = 'click'), 0)::BIGINT AS click_micros

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from recruitment_platform.pipeline.audit import EVERY_POSITION, DayAudit, KindOf
 from recruitment_platform.pipeline.publish import stage_day
 from recruitment_platform.pipeline.totals import KINDS
 from recruitment_platform.resources.protocols import LakeScan, RejectedRow
+from recruitment_platform_tests.pipeline.tampering import change_lake
 from recruitment_platform_tests.pipeline.test_status import compute, materialize
 from recruitment_platform_tests.site import JOBS, NOW, RULES, Site, click, event
 
@@ -159,21 +159,6 @@ def test_mended_rows_count_with_their_source_once_the_day_was_run_again(publishe
     assert [(source.rows, source.replayed) for source in found.sources] == [(4, 1), (4, 0)]
 
 
-def change_lake(site: Site, statement: str, source: str = A) -> None:
-    """Writes the source's file of the day anew, with the rows of the statement over `rows`, as nobody should."""
-    for path in (site.lake.root / "tracking" / f"event_date={DAY}").iterdir():
-        rows = pq.read_table(path, partitioning=None)
-        if rows["source"][0].as_py() != source:
-            continue
-        with duckdb.connect() as connection:
-            connection.register("rows", rows)
-            changed = connection.sql(statement).to_arrow_table().cast(rows.schema)
-        pq.write_table(changed, path)
-        with closing(sqlite3.connect(site.lake.catalog)) as catalog, catalog:
-            name = path.relative_to(site.lake.root).as_posix()
-            catalog.execute("UPDATE files SET size = ? WHERE path = ?", (path.stat().st_size, name))
-
-
 @pytest.mark.parametrize(
     ("statement", "problems"),
     [
@@ -193,7 +178,7 @@ def change_lake(site: Site, statement: str, source: str = A) -> None:
     ],
 )
 def test_what_the_lake_lost_or_holds_otherwise_is_named(published: Site, statement: str, problems: list[str]) -> None:
-    change_lake(published, statement)
+    change_lake(published.lake, DAY, A, statement)
     assert audit(published).problems == problems
 
 
