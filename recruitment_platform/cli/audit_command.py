@@ -19,7 +19,8 @@ from recruitment_platform.cli.progress import note, progress
 from recruitment_platform.cli.stores import existing_stores
 from recruitment_platform.errors import InputError, ReconciliationError
 from recruitment_platform.ingest.rereading import Reread, Unreadable, reread_file
-from recruitment_platform.pipeline.audit import SPEND, Comparison, DayAudit, audit_day, kind_of
+from recruitment_platform.pipeline.audit import DayAudit, audit_day, kind_of
+from recruitment_platform.pipeline.reconciliation import SPEND, Comparison
 from recruitment_platform.pipeline.source_audit import LISTED, ComparedSource, ReadAgain, audit_sources
 from recruitment_platform.resources.kafka.sources import shown_positions
 from recruitment_platform.resources.protocols import SourceState
@@ -28,7 +29,7 @@ from recruitment_platform.settings import Settings
 
 Style = Literal["table", "json"]
 
-PLACES = ("lake", "snapshot", "facts", "ledger", "table")
+PLACES = ("lake", "snapshot", "facts", "ledger", "table", "table and adjustments")
 
 Cells = Sequence[str]
 
@@ -187,7 +188,7 @@ def section(title: str, names: Sequence[str], rows: Sequence[Cells], right: Sequ
 def _write(audit: DayAudit, currency: str, out: TextIO) -> None:
     for line in _headlines(audit):
         out.write(line + "\n")
-    for write in (_sources, _kinds, _comparisons, _rejected, _listed, _loads):
+    for write in (_sources, _kinds, _comparisons, _rejected, _listed, _loads, _bookings):
         write(audit, currency, out)
 
 
@@ -199,6 +200,8 @@ def _headlines(audit: DayAudit) -> Iterator[str]:
         yield "no facts are published of it yet"
     else:
         yield f"facts: manifest {facts.number}, with dim_jobs {facts.dim_version}, by code {facts.code_version}"
+    if audit.closed:
+        yield "closed for billing: what comes later is booked as adjustments, and does not change the loaded facts"
     if audit.newer_snapshot is not None:
         yield f"snapshot {audit.newer_snapshot} is in force already: facts of it are not published"
     for source in audit.unclear:
@@ -259,7 +262,8 @@ def _comparisons(audit: DayAudit, currency: str, out: TextIO) -> None:
         )
         for compared in audit.comparisons
     ]
-    section("What must be equal", ("figure", *PLACES, "holds"), rows, range(1, 1 + len(PLACES)), out)
+    right = range(1, 1 + len(PLACES))
+    section("What must be equal", ("figure", *PLACES, "holds"), rows, right, out)
 
 
 def _figure(compared: Comparison, place: str) -> str:
@@ -313,7 +317,7 @@ def _loads(audit: DayAudit, currency: str, out: TextIO) -> None:
             total,
             f"{load.changes[0]:+,}",
             f"{load.changes[1]:+,}",
-            change if change.startswith("-") else f"+{change}",
+            _signed(change),
             short("; ".join(load.why)),
             load.row.run_id,
         )
@@ -322,6 +326,29 @@ def _loads(audit: DayAudit, currency: str, out: TextIO) -> None:
     changes = ("rows ±", "clicks ±", "spend ±")
     names = ("loaded at, UTC", "manifest", "rows", "clicks", f"spend, {currency}", *changes, "why", "run")
     section("Loads, and what each changed", names, rows, range(1, 8), out)
+
+
+def _bookings(audit: DayAudit, currency: str, out: TextIO) -> None:
+    spend = output.money([booking.row.spend_micros for booking in audit.bookings])
+    rows = [
+        (
+            f"{booking.row.booked_at:%Y-%m-%d %H:%M:%S}",
+            f"{booking.row.manifest}",
+            f"{booking.row.number}",
+            f"{booking.row.rows:,}",
+            f"{booking.row.clicks:+,}",
+            _signed(money),
+            "yes" if booking.in_force else "",
+            booking.row.run_id,
+        )
+        for booking, money in zip(audit.bookings, spend, strict=True)
+    ]
+    names = ("booked at, UTC", "of manifest", "number", "rows", "clicks ±", f"spend ±, {currency}", "in force", "run")
+    section("Adjustments, each instead of the one before", names, rows, range(1, 6), out)
+
+
+def _signed(money: str) -> str:
+    return money if money.startswith("-") else f"+{money}"
 
 
 def _holds(holds: bool) -> str:

@@ -1,17 +1,14 @@
 """What a day is made of: its sources, how they add up, what was left out, and every load with what it changed.
 
-All is read from the stores as they are, nothing is remembered for it. What belongs here: collecting and comparing
-(promise 1, by source and kind). What does not: showing it (`cli`), reading sources again (`pipeline.source_audit`).
+All is read from the stores as they are, nothing is remembered for it. What belongs here: collecting it. What does
+not: adding up (`pipeline.reconciliation`), reading sources again (`pipeline.source_audit`), showing it (`cli`).
 """
 
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -19,38 +16,36 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.pipeline.manifests import FactsManifest, SnapshotManifest
 from recruitment_platform.pipeline.publish import current_facts, snapshot_of
+from recruitment_platform.pipeline.reconciliation import (
+    LAKE_COLUMNS,
+    REPLAYED,
+    Booked,
+    Comparison,
+    HeldRows,
+    KindOfSource,
+    comparisons,
+    figures_of_lines,
+    origin,
+    reach_of,
+    scanned,
+)
 from recruitment_platform.pipeline.snapshot import current_snapshot
-from recruitment_platform.pipeline.totals import KINDS
 from recruitment_platform.resources.kafka.sources import PREFIX as KAFKA
 from recruitment_platform.resources.protocols import (
+    AdjustmentRow,
     DayState,
-    DayTotals,
     EventLake,
-    LakeScan,
     LedgerRow,
     ObjectStore,
     SourceState,
     Warehouse,
     Watermark,
 )
-from recruitment_platform.sql import connect_duckdb, load_sql
-
-REPLAYED = "replayed:"
-"""In front of a source's name: the source partition of its rows that were rejected, mended and replayed."""
 
 LISTED = 10
 """How many of the ids that rule 1 lists are told one by one, of each reason."""
 
-LISTED_REASONS = ("conflict", "id_on_two_days")
-COUNTS = ("accepted", "distinct", "duplicates", "conflicts")
-SPEND = "spend in micros"
-
-EVERY_POSITION = 2**63 - 1
-
-Figures = Mapping[str, Mapping[str, int]]
-"""By place the figures that it has."""
-
-_COLUMNS = ("create_time", "payload_hash", "source", "position", "custom_track", "bid_micros")
+_LISTED_REASONS = ("conflict", "id_on_two_days")
 _KINDS_OF_SOURCES = {"file:": "file", KAFKA: "kafka", "simulator:": "simulated"}
 
 
@@ -75,40 +70,6 @@ class SourceOfDay:
     accepted: int
     rejected: int
     problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class KindOfSource:
-    """Rows of one source and kind in the snapshot: accepted = distinct + duplicates + conflicts.
-
-    `click_micros` is what its distinct clicks cost.
-    """
-
-    source: str
-    kind: str
-    accepted: int
-    distinct: int
-    duplicates: int
-    conflicts: int
-    click_micros: int
-
-    @property
-    def holds(self) -> bool:
-        """Whether it adds up."""
-        return self.accepted == self.distinct + self.duplicates + self.conflicts
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A figure as several of lake, snapshot, facts, ledger and table have it: all must be equal."""
-
-    what: str
-    values: Mapping[str, int]
-
-    @property
-    def holds(self) -> bool:
-        """Whether all are equal."""
-        return len(set(self.values.values())) <= 1
 
 
 @dataclass(frozen=True)
@@ -164,6 +125,14 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Booking:
+    """A booking of the closed day's adjustments; `in_force` is False for those that a later one replaced."""
+
+    row: AdjustmentRow
+    in_force: bool
+
+
+@dataclass(frozen=True)
 class DayAudit:
     """All that is known of a day.
 
@@ -184,6 +153,8 @@ class DayAudit:
     rejected: tuple[RejectedReason, ...]
     listed: tuple[ListedId, ...]
     loads: tuple[Load, ...]
+    closed: bool
+    bookings: tuple[Booking, ...]
 
     @property
     def problems(self) -> list[str]:
@@ -195,17 +166,6 @@ class DayAudit:
                 values = ", ".join(f"{value:,} by the {where}" for where, value in compared.values.items())
                 lines.append(f"{compared.what}: {values}")
         return lines
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a scan of the day found, by source."""
-
-    rows: int = 0
-    later_rows: int = 0
-    first_position: int = 0
-    last_position: int = 0
-    hash_sum: int = 0
 
 
 def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: date) -> DayAudit:
@@ -224,12 +184,12 @@ def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: da
         )
     before = {state.source: state for state in lake.sources()}
     states = lake.day_states()
-    scan = lake.scan(day, _COLUMNS)
-    reach, unclear = _reach(scan.watermark, snapshot.watermark)
-    found, kinds = _scanned(scan, reach)
+    scan = lake.scan(day, LAKE_COLUMNS)
+    reach, unclear = reach_of(scan.watermark, snapshot.watermark)
+    found, kinds = scanned(scan, reach)
     settled = {state.source: state for state in lake.sources() if state == before.get(state.source)}
-    loads, totals = _loads_and_totals(warehouse, day)
-    held = {} if unclear else _of_lines(kinds, scan.duplicates)
+    booked = _booked(warehouse, day)
+    held = {} if unclear else figures_of_lines(kinds, scan.duplicates)
     sources = tuple(
         replace(source, later_rows=None) if source.source in unclear else source
         for source in _sources_of_day(day, states, scan.watermark, found, before, settled)
@@ -242,17 +202,14 @@ def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: da
         later_rows=scan.accepted - snapshot.accepted,
         sources=sources,
         kinds=tuple(line for line in kinds if line.source not in unclear),
-        comparisons=tuple(_comparisons(held, snapshot, facts, loads[-1] if loads else None, totals)),
+        comparisons=tuple(comparisons(held, snapshot, facts, booked)),
         unclear=unclear,
         rejected=_rejected(lake, {source.source for source in sources}),
         listed=_listed(store, snapshot),
-        loads=tuple(Load(row, then) for row, then in zip(loads, [None, *loads], strict=False)),
+        loads=tuple(Load(row, then) for row, then in zip(booked.loads, [None, *booked.loads], strict=False)),
+        closed=booked.closed,
+        bookings=tuple(Booking(row, row == booked.in_force) for row in booked.bookings),
     )
-
-
-def origin(partition: str) -> str:
-    """The source whose rows a source partition has: mended rows keep the source they were rejected from."""
-    return partition.removeprefix(REPLAYED)
 
 
 def kind_of(source: str) -> str:
@@ -260,62 +217,11 @@ def kind_of(source: str) -> str:
     return next((kind for prefix, kind in _KINDS_OF_SOURCES.items() if source.startswith(prefix)), "other")
 
 
-def _reach(now: Watermark, then: Watermark) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Up to which position of each source the snapshot goes, and the sources of which that cannot be told.
-
-    A mended row keeps its position: where a source had rows replayed, and has moved on, positions do not tell.
-    """
-    reach: dict[str, int] = {}
-    unclear = []
-    for source in sorted({origin(partition) for partition in now}):
-        partitions = (source, REPLAYED + source)
-        if all(now.get(partition) == then.get(partition) for partition in partitions):
-            reach[source] = EVERY_POSITION
-        elif not any(partition in then for partition in partitions):
-            reach[source] = 0
-        elif partitions[1] not in now:
-            reach[source] = then[source]
-        else:
-            unclear.append(source)
-            reach[source] = then.get(source, 0)
-    return reach, tuple(unclear)
-
-
-def _scanned(scan: LakeScan, reach: Mapping[str, int]) -> tuple[dict[str, _Found], tuple[KindOfSource, ...]]:
-    with (
-        tempfile.TemporaryDirectory(prefix="audit-") as scratch,
-        connect_duckdb(config={"temp_directory": scratch}) as connection,
-    ):
-        connection.register("events", scan.events)
-        connection.register(
-            "reach",
-            pa.table(
-                {
-                    "source": pa.array(reach.keys(), pa.string()),
-                    "last_position": pa.array(reach.values(), pa.int64()),
-                }
-            ),
-        )
-        with scan.reading():
-            connection.execute(load_sql("pipeline", "audit_arrivals"))
-        return _by_source(connection), _by_kind(connection)
-
-
-def _by_source(connection: duckdb.DuckDBPyConnection) -> dict[str, _Found]:
-    rows = connection.sql(load_sql("pipeline", "audit_sources")).to_arrow_table().to_pylist()
-    return {row.pop("source"): _Found(**row | {"hash_sum": int(row["hash_sum"])}) for row in rows}
-
-
-def _by_kind(connection: duckdb.DuckDBPyConnection) -> tuple[KindOfSource, ...]:
-    rows = connection.sql(load_sql("pipeline", "reconciliation")).to_arrow_table().to_pylist()
-    return tuple(sorted((KindOfSource(**row) for row in rows), key=lambda line: (line.source, KINDS.index(line.kind))))
-
-
 def _sources_of_day(
     day: date,
     states: Iterable[DayState],
     watermark: Watermark,
-    found: Mapping[str, _Found],
+    found: Mapping[str, HeldRows],
     known: Mapping[str, SourceState],
     settled: Mapping[str, SourceState],
 ) -> tuple[SourceOfDay, ...]:
@@ -327,7 +233,7 @@ def _sources_of_day(
             of_day[state.source] = state
     sources = []
     for source in sorted({origin(partition) for partition in watermark} | found.keys()):
-        here = found.get(source, _Found())
+        here = found.get(source, HeldRows())
         parts = [of_day[partition] for partition in (source, REPLAYED + source) if partition in of_day]
         problems = []
         # Where a writer was faster than our look at the states, they are not those of the scan.
@@ -357,7 +263,7 @@ def _sources_of_day(
     return tuple(sources)
 
 
-def _differing(found: _Found, parts: Iterable[DayState]) -> list[str]:
+def _differing(found: HeldRows, parts: Iterable[DayState]) -> list[str]:
     """What the day's rows are not, that their writers counted."""
     rows, hash_sum = 0, 0
     for part in parts:
@@ -379,61 +285,15 @@ def _unsound(whole: SourceState, brought: int) -> list[str]:
     return problems
 
 
-def _comparisons(
-    lake: Mapping[str, int],
-    snapshot: SnapshotManifest,
-    facts: FactsManifest | None,
-    load: LedgerRow | None,
-    table: DayTotals | None,
-) -> Iterator[Comparison]:
-    """Ledger and table are compared with the facts where these are what is loaded, else with each other."""
-    made = {} if facts is None else _of_totals(facts)
-    loaded = {} if load is None else {"click": load.clicks, "rows": load.rows, SPEND: load.spend_micros}
-    in_warehouse: Figures = {"ledger": loaded, "table": {} if table is None else _of_totals(table)}
-    published: Figures = {"lake": lake, "snapshot": _of_snapshot(snapshot), "facts": made}
-    if facts is not None and load is not None and load.manifest != facts.number:
-        groups = {"": published, ", as loaded": in_warehouse}
-    else:
-        groups = {"": {**published, **in_warehouse}}
-    for suffix, places in groups.items():
-        for what in (*COUNTS, *KINDS, SPEND, "rows"):
-            values = {where: figures[what] for where, figures in places.items() if what in figures}
-            if values:
-                yield Comparison(what + suffix, values)
-
-
-def _of_lines(lines: Sequence[KindOfSource], dropped: int) -> dict[str, int]:
-    """`dropped` are duplicates that the lake itself has left out already."""
-    counts = {what: sum(getattr(line, what) for line in lines) for what in COUNTS}
-    counts["accepted"] += dropped
-    counts["duplicates"] += dropped
-    kinds = {kind: sum(line.distinct for line in lines if line.kind == kind) for kind in KINDS}
-    return counts | kinds | {SPEND: sum(line.click_micros for line in lines)}
-
-
-def _of_snapshot(snapshot: SnapshotManifest) -> dict[str, int]:
-    counts = {what: int(getattr(snapshot, what)) for what in COUNTS}
-    return counts | {kind: snapshot.kinds.get(kind, 0) for kind in KINDS} | {SPEND: snapshot.click_micros}
-
-
-def _of_totals(totals: FactsManifest | DayTotals) -> dict[str, int]:
-    return {
-        "click": totals.clicks,
-        "conversion": totals.conversion,
-        "qualified": totals.qualified,
-        "unqualified": totals.disqualified,
-        "rows": totals.rows,
-        SPEND: totals.spend_micros,
-    }
-
-
-def _loads_and_totals(warehouse: Warehouse, day: date) -> tuple[list[LedgerRow], DayTotals | None]:
-    """Every load of the day, and what the table holds by the newest of them."""
+def _booked(warehouse: Warehouse, day: date) -> Booked:
     while True:
         loads = warehouse.loads(day)
         totals = warehouse.totals([day])[day] if loads else None
-        if warehouse.loads(day) == loads:
-            return loads, totals
+        closed = warehouse.closed_through()
+        bookings = warehouse.bookings(day)
+        in_force = warehouse.adjusted([day]).get(day)
+        if (warehouse.loads(day), warehouse.bookings(day)) == (loads, bookings):
+            return Booked(loads, totals, closed is not None and day <= closed, bookings, in_force)
 
 
 def _rejected(lake: EventLake, sources: set[str]) -> tuple[RejectedReason, ...]:
@@ -453,5 +313,5 @@ def _listed(store: ObjectStore, snapshot: SnapshotManifest) -> tuple[ListedId, .
         return ()
     columns = ["reason", "create_time", "source", "position"]
     rows = pq.read_table(store.local(snapshot.listing.key), columns=columns, partitioning=None)
-    found = (rows.filter(pc.equal(rows["reason"], reason)).slice(0, LISTED) for reason in LISTED_REASONS)
+    found = (rows.filter(pc.equal(rows["reason"], reason)).slice(0, LISTED) for reason in _LISTED_REASONS)
     return tuple(ListedId(**row) for table in found for row in table.to_pylist())

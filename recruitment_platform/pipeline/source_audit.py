@@ -17,7 +17,7 @@ import pyarrow as pa
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.rereading import Reread, Unreadable
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.pipeline.audit import REPLAYED, origin
+from recruitment_platform.pipeline.reconciliation import REPLAYED, origin
 from recruitment_platform.resources.protocols import EventLake, SourceState
 from recruitment_platform.sql import connect_duckdb, load_sql
 

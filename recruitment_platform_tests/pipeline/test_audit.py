@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from recruitment_platform.errors import InputError
 from recruitment_platform.model.door import through
-from recruitment_platform.pipeline.audit import EVERY_POSITION, DayAudit, KindOfSource, _scanned, audit_day
+from recruitment_platform.pipeline.audit import DayAudit, audit_day
 from recruitment_platform.pipeline.publish import stage_day
+from recruitment_platform.pipeline.reconciliation import EVERY_POSITION, KindOfSource, scanned
 from recruitment_platform.pipeline.totals import KINDS
 from recruitment_platform.resources.protocols import LakeScan, RejectedRow
 from recruitment_platform_tests.pipeline.tampering import change_lake
@@ -259,7 +260,7 @@ def test_the_reconciliation_is_what_a_plain_loop_counts(
             "bid_micros": pa.array([content for _, _, _, content, _ in rows], pa.int64()),
         }
     )
-    found, lines = _scanned(LakeScan({}, len(rows), events), reach)
+    found, lines = scanned(LakeScan({}, len(rows), events), reach)
     assert list(lines) == reference(rows, reach)
     assert {source: state.rows for source, state in found.items()} == dict(at)
     assert sum(state.later_rows for state in found.values()) == sum(
