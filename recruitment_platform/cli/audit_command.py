@@ -22,7 +22,7 @@ from recruitment_platform.ingest.rereading import Reread, Unreadable, reread_fil
 from recruitment_platform.pipeline.audit import DayAudit, audit_day, kind_of
 from recruitment_platform.pipeline.reconciliation import SPEND, Comparison
 from recruitment_platform.pipeline.source_audit import LISTED, ComparedSource, ReadAgain, audit_sources
-from recruitment_platform.resources.kafka.sources import shown_positions
+from recruitment_platform.resources.kafka.sources import shown_position, shown_positions
 from recruitment_platform.resources.protocols import SourceState
 from recruitment_platform.resources.stores import Stores, door_rules
 from recruitment_platform.settings import Settings
@@ -138,7 +138,7 @@ def _write_compared(compared: Sequence[ComparedSource], out: TextIO) -> None:
     names = ("source", "in it", "in the lake", "mended", "missing", "extra", "expired", "holds", "read from")
     section("Rows of the day, in the sources and in the lake", names, rows, range(1, 7), out)
     differing = [
-        (short(source.source), row.what, row.create_time, shown_positions(source.source, row.position, row.position))
+        (short(source.source), row.what, row.create_time, shown_position(source.source, row.position))
         for source in compared
         for row in source.rows
     ]
@@ -280,7 +280,7 @@ def _rejected(audit: DayAudit, currency: str, out: TextIO) -> None:
             short(row.source),
             row.reason,
             f"{row.rows:,}",
-            shown_positions(row.source, row.first_position, row.first_position).partition(" to ")[0],
+            shown_position(row.source, row.first_position),
         )
         for row in audit.rejected
     ]
@@ -298,7 +298,10 @@ def _listed(audit: DayAudit, currency: str, out: TextIO) -> None:
         ("events with the time of receipt", snapshot.fallback_times),
     )
     section("To know of", ("what", "events"), [(what, f"{count:,}") for what, count in counts], (1,), out)
-    rows = [(row.reason, row.create_time, short(row.source), f"{row.position:,}") for row in audit.listed]
+    rows = [
+        (row.reason, row.create_time, short(row.source), shown_position(row.source, row.position))
+        for row in audit.listed
+    ]
     left = snapshot.conflicts + snapshot.ids_on_two_days - len(rows)
     section("Conflicts and ids on two days", ("reason", "create_time", "source", "position"), rows, (3,), out)
     if left:

@@ -8,7 +8,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 import duckdb
@@ -89,6 +89,7 @@ def audit_sources(
         with scan.reading():
             connection.execute(load_sql("pipeline", "source_audit_lake"))
         connection.unregister("events")
+        taken_in = {state.source: state.last_position for state in lake.sources()}
         ranges = {name: of for name, *of in connection.sql(load_sql("pipeline", "source_audit_ranges")).fetchall()}
         replayed = {origin(state.source): state.rows for state in lake.day_states([day]) if REPLAYED in state.source}
         compared = []
@@ -98,12 +99,22 @@ def audit_sources(
             last = max(last, scan.watermark.get(source, 0)) + MARGIN
             again = read_again(state, max(1, first - MARGIN), min(last, state.last_position))
             if isinstance(again, Reread):
-                found = _compared(connection, day, source, again, refused[source], progress)
+                limits = _Limits(again.first, again.last, taken_in.get(source, 0))
+                found = _compared(connection, day, source, again, limits, refused[source], progress)
             else:
                 found = ComparedSource(source, unreadable=again.why, in_lake=rows)
             invented = max(0, found.mended - replayed.get(source, 0))
             compared.append(replace(found, mended=found.mended - invented, extra=found.extra + invented))
         return compared
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Positions of a source that were read again, and how far the lake had taken it in once it was scanned."""
+
+    first: int
+    last: int
+    taken_in: int
 
 
 @contextmanager
@@ -120,24 +131,25 @@ def _compared(
     day: date,
     source: str,
     again: Reread,
+    limits: _Limits,
     refused: list[int],
     progress: Callable[[int], None],
 ) -> ComparedSource:
-    limits = {"first": again.first, "last": again.last}
+    covered = {"first": limits.first, "last": limits.last}
     connection.execute(load_sql("pipeline", "source_audit_forget"))
     try:
         for judged in again.batches:
             connection.register("batch", judged.accepted.select(_COLUMNS))
-            connection.execute(load_sql("pipeline", "source_audit_rows"), {"day": day, **limits})
+            connection.execute(load_sql("pipeline", "source_audit_rows"), {"day": day, **covered})
             connection.register("rejected", pa.table({"position": judged.rejected}))
             connection.execute(load_sql("pipeline", "source_audit_rejected"))
             progress(judged.accepted.num_rows + len(judged.rejected))
     except InputError as error:
         return ComparedSource(source, unreadable=str(error))
     connection.register("refused", pa.table({"position": pa.array(refused, pa.int64())}))
-    counted = connection.execute(load_sql("pipeline", "source_audit_counts"), {"source": source, **limits}).fetchall()
+    counted = connection.execute(load_sql("pipeline", "source_audit_counts"), {"source": source, **covered}).fetchall()
     differing = connection.execute(
-        load_sql("pipeline", "source_audit_differences"), {"source": source, "listed": LISTED, **limits}
+        load_sql("pipeline", "source_audit_differences"), {"source": source, "listed": LISTED, **asdict(limits)}
     ).fetchall()
     totals = {what: total for what, _, _, total in differing}
     ((in_source, in_lake, mended),) = counted

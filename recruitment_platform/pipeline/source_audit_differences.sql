@@ -1,5 +1,5 @@
 -- Rows of the day that only the source has (missing in the lake), or only the lake (in no source): how many of each, and
--- the first ones. `refused` are positions of the source that the lake has as rejected.
+-- the first ones. `refused` are positions of the source that the lake has as rejected; `taken_in` is how far it took it in.
 WITH of_source AS (
     SELECT
         create_time,
@@ -17,7 +17,9 @@ of_lake AS (
     FROM in_lake
     WHERE
         source = $source
-        AND position BETWEEN $first AND $last
+        AND position >= $first
+        -- What lies between was taken in while the source was read again.
+        AND (position <= $last OR position > $taken_in)
         AND position NOT IN (SELECT rejected_again.position FROM rejected_again)
 ),
 
