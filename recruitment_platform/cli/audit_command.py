@@ -201,16 +201,17 @@ def _headlines(audit: DayAudit) -> Iterator[str]:
     else:
         yield f"facts: manifest {facts.number}, with dim_jobs {facts.dim_version}, by code {facts.code_version}"
     if audit.closed:
-        yield "closed for billing: what comes later is booked as adjustments, and does not change the loaded facts"
+        yield "closed for billing: what comes later is booked as adjustments, and changes nothing that is loaded"
     if audit.newer_snapshot is not None:
-        yield f"snapshot {audit.newer_snapshot} is in force already: facts of it are not published"
+        came = "adjustments are booked" if audit.closed else "no facts are published"
+        yield f"snapshot {audit.newer_snapshot} is newer; {came} of it"
     for source in audit.unclear:
         yield (
             f"{short(source)}: it brought more since the snapshot, and mended rows of it were replayed: which of its "
             "rows the snapshot has cannot be told; run the day, then audit it again"
         )
     if audit.later_rows:
-        yield f"{audit.later_rows:,} rows in the lake are not yet in the snapshot; run the day to take them in"
+        yield f"{audit.later_rows:,} rows in the lake are not in snapshot {snapshot.number}"
 
 
 def _sources(audit: DayAudit, currency: str, out: TextIO) -> None:

@@ -31,7 +31,7 @@ class _Day(click.ParamType[date]):
 
 
 DAY = _Day()
-"""A day as the type of a command's argument."""
+"""The type of a parameter that is a day."""
 
 
 def day_range(required: bool) -> Callable[[Command], Command]:

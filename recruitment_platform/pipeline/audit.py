@@ -23,6 +23,7 @@ from recruitment_platform.pipeline.reconciliation import (
     Comparison,
     HeldRows,
     KindOfSource,
+    adjusted,
     comparisons,
     figures_of_lines,
     origin,
@@ -175,9 +176,9 @@ def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: da
     StoreUnavailableError where a store cannot be.
     """
     facts = current_facts(store, day)
-    in_force = current_snapshot(store, day)
-    snapshot = in_force if facts is None else snapshot_of(store, facts)
-    if snapshot is None:
+    newest = current_snapshot(store, day)
+    snapshot = newest if facts is None else snapshot_of(store, facts)
+    if snapshot is None or newest is None:
         raise InputError(
             f"{day} never had a snapshot, so there is nothing to explain; run it first: "
             f"recruitment-platform run --from {day} --to {day}"
@@ -197,12 +198,12 @@ def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: da
     return DayAudit(
         day=day,
         snapshot=snapshot,
-        newer_snapshot=in_force.number if in_force is not None and in_force.number > snapshot.number else None,
+        newer_snapshot=newest.number if newest.number > snapshot.number else None,
         facts=facts,
         later_rows=scan.accepted - snapshot.accepted,
         sources=sources,
         kinds=tuple(line for line in kinds if line.source not in unclear),
-        comparisons=tuple(comparisons(held, snapshot, facts, booked)),
+        comparisons=(*comparisons(held, snapshot, facts, booked), *adjusted(newest, booked)),
         unclear=unclear,
         rejected=_rejected(lake, {source.source for source in sources}),
         listed=_listed(store, snapshot),

@@ -149,8 +149,7 @@ def comparisons(
 ) -> Iterator[Comparison]:
     """Figures that must be equal; `lake` is empty where its side cannot be told.
 
-    Ledger and table are compared with the facts where these are what is loaded, else with each other. Of a closed
-    day the table with what is booked beside it is compared with the facts that were computed last.
+    Ledger and table are compared with the facts where these are what is loaded, else with each other.
     """
     load = booked.loads[-1] if booked.loads else None
     published: Figures = {"lake": lake, "snapshot": _of_snapshot(snapshot), "facts": _of_totals(facts)}
@@ -159,7 +158,7 @@ def comparisons(
     if facts is None or load is None or load.manifest == facts.number:
         groups: dict[str, Figures] = {"": {**published, **in_warehouse}}
     else:
-        groups = {"": {**published, "table and adjustments": _adjusted(facts, booked)}, ", as loaded": in_warehouse}
+        groups = {"": published, ", as loaded": in_warehouse}
     for suffix, places in groups.items():
         for what in (*COUNTS, *KINDS, SPEND, "rows"):
             values = {where: figures[what] for where, figures in places.items() if what in figures}
@@ -167,12 +166,15 @@ def comparisons(
                 yield Comparison(what + suffix, values)
 
 
-def _adjusted(facts: FactsManifest, booked: Booked) -> dict[str, int]:
-    """What the table holds with the adjustments, where those of these facts are booked."""
-    table, booking = booked.table, booked.in_force
-    if table is None or booking is None or booking.digest != facts.digest:
-        return {}
-    return {"click": table.clicks + booking.clicks, SPEND: table.spend_micros + booking.spend_micros}
+def adjusted(newest: SnapshotManifest, booked: Booked) -> Iterator[Comparison]:
+    """Of a closed day: the newest snapshot is what was billed and what is adjusted, where that was computed of it."""
+    booking = booked.in_force
+    if booking is None or booking.watermark != newest.watermark:
+        return
+    table = _of_totals(booked.table)
+    for what, more in (("click", booking.clicks), (SPEND, booking.spend_micros)):
+        values = {"snapshot": _of_snapshot(newest)[what], "table and adjustments": table.get(what, 0) + more}
+        yield Comparison(f"{what}, adjusted", values)
 
 
 def figures_of_lines(lines: Sequence[KindOfSource], dropped: int) -> dict[str, int]:

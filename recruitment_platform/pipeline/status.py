@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Literal, TypeVar
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.pipeline import day_errors
+from recruitment_platform.pipeline.billing import Accounted, accounted
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.facts import COMPUTED_BY
 from recruitment_platform.pipeline.manifests import (
@@ -32,14 +34,7 @@ from recruitment_platform.pipeline.manifests import (
     staged_manifests,
 )
 from recruitment_platform.pipeline.snapshot import current_snapshot
-from recruitment_platform.resources.protocols import (
-    DayState,
-    EventLake,
-    LedgerRow,
-    ObjectStore,
-    StoredObject,
-    Warehouse,
-)
+from recruitment_platform.resources.protocols import DayState, EventLake, ObjectStore, StoredObject, Warehouse
 
 State = Literal["published", "empty", "stale", "missing", "failed", "not expected"]
 
@@ -71,7 +66,8 @@ class DayStatus:
     """A day: `accepted` rows in the lake, `distinct` events in the snapshot in force (None where there is none).
 
     `rows`, `clicks` and `spend_micros` are what is loaded, None where nothing ever was. `reason` says why the day is
-    stale, missing or failed, empty otherwise; `cause` is what made it stale.
+    stale, missing or failed, and of a closed one what is adjusted beside its facts; it is empty otherwise. `cause` is
+    what made it stale.
     """
 
     day: date
@@ -101,8 +97,8 @@ def day_statuses(
     states: dict[date, list[DayState]] = defaultdict(list)
     for state in lake.day_states():
         states[state.event_date].append(state)
-    ledger = warehouse.ledger()
-    known = states.keys() | ledger.keys()
+    settled = accounted(warehouse)
+    known = states.keys() | settled.keys()
     yesterday = today - timedelta(days=1)
     if first is None:
         first = min(known, default=last or yesterday)
@@ -111,18 +107,19 @@ def day_statuses(
     opening = min(states, default=None)
     wanted = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     held = _held(store, wanted)
-    with_loads = {day: ledger[day].dim_version for day in wanted if day in ledger and day in held.staged}
-    unknown = _rows_unknown_then(store, with_loads, held)
+    versions = {day: settled[day].dim_version for day in wanted if day in settled and day in held.staged}
+    unknown = _rows_unknown_then(store, versions, held)
     statuses = []
     for day in wanted:
-        row = ledger.get(day)
+        accounted_for = settled.get(day)
+        row = accounted_for.load if accounted_for else None
         snapshot = held.snapshots.get(day)
         verdict, reason, cause = _state(
             day,
             store,
             held=held,
             watermark={state.source: state.last_position for state in states[day]},
-            row=row,
+            accounted_for=accounted_for,
             unknown_then=unknown.get(day, 0),
             expected=opening is not None and opening <= day < today,
         )
@@ -219,28 +216,49 @@ def _state(
     *,
     held: _Held,
     watermark: Mapping[str, int],
-    row: LedgerRow | None,
+    accounted_for: Accounted | None,
     unknown_then: int,
     expected: bool,
 ) -> tuple[State, str, Cause]:
-    made = [found[day][1].modified for found in (held.candidates, held.staged) if day in found]
-    good = made + ([row.loaded_at] if row else [])
+    good = [found[day][1].modified for found in (held.candidates, held.staged) if day in found]
+    good += [accounted_for.at] if accounted_for else []
     error = held.errors.get(day)
     if error is not None and all(error[0] > at for at in good):
         return "failed", day_errors.recorded(store, error[1], day) or "", ""
-    if row is None:
+    if accounted_for is None:
         return ("missing" if expected else "not expected"), "", ""
-    behind = is_behind(row.watermark, watermark)
+    behind = is_behind(accounted_for.watermark, watermark)
     if behind:
-        return "stale", f"events came in after it was loaded, from {_listed(behind)}", "events"
-    if day in held.staged and held.staged[day][0] > row.manifest:
-        return "stale", f"manifest {held.staged[day][0]} is staged, {row.manifest} is loaded", "manifest"
+        return "stale", f"events came in after it was {_settled(accounted_for)}, from {_listed(behind)}", "events"
+    staged = held.staged[day][0] if day in held.staged else 0
+    loaded = accounted_for.load.manifest if accounted_for.load else 0
+    if staged > loaded and not accounted_for.closed:  # closed, it is not loaded any more
+        return "stale", f"manifest {staged} is staged, {loaded} is loaded", "manifest"
     if unknown_then:
-        return "stale", f"{unknown_then:,} rows are of jobs that became known after it was loaded", "jobs"
-    # Of no events any code makes no facts.
-    if row.code_version != COMPUTED_BY and (watermark or row.rows):
-        return "stale", f"computed by other code ({row.code_version}; now {COMPUTED_BY})", "code"
-    return ("published" if watermark else "empty"), "", ""
+        known = f"{unknown_then:,} rows are of jobs that became known after it was {_settled(accounted_for)}"
+        return "stale", known, "jobs"
+    if _is_of_other_code(accounted_for):
+        return "stale", f"computed by other code ({accounted_for.code_version}; now {COMPUTED_BY})", "code"
+    return ("published" if watermark else "empty"), _adjusted(accounted_for), ""
+
+
+def _is_of_other_code(day: Accounted) -> bool:
+    """Whether other code computed facts that code can still change: none are made of no events, closed ones stay."""
+    return day.code_version != COMPUTED_BY and bool(day.watermark) and not day.closed
+
+
+def _settled(day: Accounted) -> str:
+    return "adjusted" if day.adjustment else "loaded"
+
+
+def _adjusted(day: Accounted) -> str:
+    """What a closed day's events have said since it was billed; empty where it is not closed."""
+    if not day.closed:
+        return ""
+    if day.adjustment is None or not day.adjustment.rows:
+        return "closed"
+    spend = Decimal(day.adjustment.spend_micros).scaleb(-6)
+    return f"closed; {day.adjustment.clicks:,} clicks, {spend:,.2f} adjusted"
 
 
 def _newest_errors(store: ObjectStore) -> dict[date, tuple[datetime, str]]:

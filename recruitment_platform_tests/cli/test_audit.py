@@ -79,7 +79,7 @@ def test_late_events_are_told_before_and_after_the_load_that_brings_them(
     late = clicks(tmp_path / "late.csv", 2, start=START + timedelta(hours=3))
     assert within("import", "tracking", str(late)).code == 0
     before = within("audit", DAY)
-    assert (before.code, "2 rows in the lake are not yet in the snapshot" in before.out) == (0, True)
+    assert (before.code, "2 rows in the lake are not in snapshot 1" in before.out) == (0, True)
     assert within("run", "--from", DAY, "--to", DAY).code == 0
     loads = tables(within("audit", DAY).out)["Loads, and what each changed"]
     assert [load[2:9] for load in loads] == [
