@@ -34,6 +34,9 @@ DESCRIPTION = """Jobs as they were at each time: slowly changing, type 2; joined
 A refresh closes the version of every job that changed and opens a new one from its instant on, so that the past does
 not change under a published day; a job's first version reaches back to the beginning of time. Refreshed on its own
 schedule, before the daily job, and no part of backfills. The publishers are put in force together with it.
+
+What a refresh tells: `version` is what facts and ledger name, `opened` and `closed` are the jobs' versions that it
+began and ended, `file` holds all rows.
 """
 
 

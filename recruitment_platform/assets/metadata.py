@@ -1,7 +1,8 @@
 """What the assets tell of themselves: schema and lineage of their definition, and the figures of each day.
 
-What belongs here: from contracts and manifests to Dagster's metadata. What does not: the plot (`plot`), what is done
-with a day (the assets' files). https://docs.dagster.io/guides/build/assets/metadata-and-tags
+What belongs here: from contracts and manifests to Dagster's metadata. What does not: the plot (`plot`), rates and rows
+at a glance (`preview`), what is done with a day (the assets' files).
+https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recruitment_platform.assets.preview import busiest_rows, rates
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.contract import DIM_JOBS, Column, Table
+from recruitment_platform.pipeline.adjustments import BookedDay
 from recruitment_platform.pipeline.dimensions import RefreshedDimensions
 from recruitment_platform.pipeline.facts import TRANSFORM
 from recruitment_platform.pipeline.manifests import (
@@ -28,8 +31,6 @@ from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
 
 Metadata = dict[str, Any]
-
-ROWS_OF_PREVIEW = 5
 
 NO_SOURCES: Mapping[str, Sequence[dg.TableColumnDep]] = {}
 
@@ -115,20 +116,40 @@ def facts_metadata(facts: FactsManifest, currency: str) -> Metadata:
 
 def staged_metadata(store: ObjectStore, facts: FactsManifest, currency: str, plot: str) -> Metadata:
     """A day's published manifest: its facts and its files; `plot` is Markdown."""
-    published = {
-        "files": dg.MetadataValue.md("\n".join(f"- `{entry.key}`, {entry.rows:,} rows" for entry in facts.files)),
-        "bytes": sum(entry.size for entry in facts.files),
-        "manifest_number": facts.number,
-        "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
-        "watermark": facts.watermark,
-    }
-    return _pictured(plot) | _figures(facts, currency) | published | _origin(facts)
+    published = {"bytes": sum(entry.size for entry in facts.files), "watermark": facts.watermark}
+    return _pictured(plot) | _figures(facts, currency) | _files(store, facts) | published | _origin(facts)
 
 
-def loaded_metadata(facts: FactsManifest, currency: str, plot: str, rows: pa.Table) -> Metadata:
+def loaded_metadata(store: ObjectStore, facts: FactsManifest, currency: str, plot: str, rows: pa.Table) -> Metadata:
     """A day of the fact table; `rows` are its facts, of which the preview shows those with the most clicks."""
-    loaded = {"preview": _preview(rows), "manifest_number": facts.number}
-    return _pictured(plot) | _figures(facts, currency) | loaded | _origin(facts)
+    read = {
+        "rates": dg.MetadataValue.md(rates(facts, currency)),
+        "preview": dg.MetadataValue.md(busiest_rows(rows, store)),
+    }
+    return _pictured(plot) | _figures(facts, currency) | read | _files(store, facts) | _origin(facts)
+
+
+def booked_metadata(booked: BookedDay, currency: str) -> Metadata:
+    """A closed day of the fact table: its facts as they were billed, and what is adjusted beside them."""
+    billed, booking = booked.billed, booked.booking
+    of_load: Metadata = {"dagster/partition_row_count": 0}
+    if billed is not None:
+        of_load = {
+            "dagster/partition_row_count": billed.rows,
+            "clicks": billed.clicks,
+            "spend": spend(billed.spend_micros, currency),
+            "manifest_number": billed.manifest,
+            "dim_jobs_version": billed.dim_version,
+            "spend_micros": billed.spend_micros,
+            "digest": billed.digest,
+        }
+    return {
+        "closed": True,
+        "adjustment_rows": booking.rows if booking else 0,
+        "adjustment_clicks": booking.clicks if booking else 0,
+        "adjustment_spend": spend(booking.spend_micros if booking else 0, currency),
+        **of_load,
+    }
 
 
 def reported_metadata(facts: FactsManifest, currency: str) -> Metadata:
@@ -138,7 +159,7 @@ def reported_metadata(facts: FactsManifest, currency: str) -> Metadata:
 
 def fact_rows(store: ObjectStore, facts: FactsManifest) -> pa.Table:
     """The facts of a manifest: the columns of the plot and the preview."""
-    columns = ["hours", "job_id", "publisher_id", "campaign_id", "company_id", "clicks", "conversion", "spend_hour"]
+    columns = ["hours", "job_id", "publisher_id", "company_id", "clicks", "conversion", "spend_hour"]
     try:
         files = [store.local(entry.key) for entry in facts.files if entry.rows]
     except FileNotFoundError as error:
@@ -161,7 +182,8 @@ def bad_days(problems: Mapping[date, str]) -> dg.JsonMetadataValue:
 
 def spend(micros: int, currency: str) -> str:
     """Money as people read it, exact: `1,234.560000 USD`."""
-    return f"{micros // 1_000_000:,}.{micros % 1_000_000:06} {currency}"
+    sign, amount = "-" * (micros < 0), abs(micros)
+    return f"{sign}{amount // 1_000_000:,}.{amount % 1_000_000:06} {currency}"
 
 
 def dim_jobs_lineage(found: ColumnLineage) -> ColumnLineage:
@@ -204,13 +226,14 @@ def _origin(facts: FactsManifest) -> Metadata:
     }
 
 
+def _files(store: ObjectStore, facts: FactsManifest) -> Metadata:
+    """The manifest that put the day in force, and the files that it names."""
+    return {
+        "manifest_number": facts.number,
+        "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
+        "files": dg.MetadataValue.md("\n".join(f"- `{entry.key}`, {entry.rows:,} rows" for entry in facts.files)),
+    }
+
+
 def _manifest(store: ObjectStore, prefix: str, number: int) -> dg.PathMetadataValue:
     return dg.MetadataValue.path(store.uri(manifest_key(prefix, number)))
-
-
-def _preview(rows: pa.Table) -> dg.MarkdownMetadataValue:
-    if not rows.num_rows:
-        return dg.MetadataValue.md("no rows")
-    top = rows.sort_by([("clicks", "descending"), ("spend_hour", "descending")]).slice(0, ROWS_OF_PREVIEW)
-    lines = [top.column_names, ["---"] * top.num_columns, *([*row.values()] for row in top.to_pylist())]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))

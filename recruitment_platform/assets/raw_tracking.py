@@ -39,6 +39,11 @@ Everything downstream reads the snapshot, never the moving lake, so a day can be
 snapshot equal to the one in force is not written again. Where events come through Kafka, what is still waiting there is
 taken in first. A day that does not add up (accepted = distinct + duplicates +
 conflicts) has `error` in its metadata, and is failed by the publishing step; the other days go on.
+
+What a day tells: `duplicates` came again with the same content, `conflicts` with another, of which one counts;
+`fallback_times` are events whose own time cannot be believed, they have that of their receipt; `clicks_without_job` end
+under job 0, `clicks_without_bid` cost nothing; `ids_on_two_days` are two events. `listing` is a file that names the
+conflicts and the ids on two days; `positions` are where the day's events lie in their sources.
 """
 
 

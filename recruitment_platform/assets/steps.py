@@ -25,6 +25,9 @@ EXIT_CODE = "exit_code"
 ATTENDED_TAG = "recruitment/attended"
 """Tag of a run of the command line: whoever started it sees at once what is wrong, and can try again."""
 
+RESTATE_TAG = "recruitment/restate"
+"""A run's tag: with the value `true`, days that are closed for billing are loaded like others, on purpose."""
+
 PROGRESS = logging.getLogger("recruitment_platform.progress")
 """Takes a line for every day. `context.log` would store each as an event, which takes longer than a small day."""
 

@@ -23,8 +23,8 @@ from recruitment_platform.settings import Settings
 PROCESSES = "processes"
 """Folder of an instance's home: files of which each is held locked by a process for as long as that lives."""
 
-PROCESS_TAG = "recruitment/process"
-"""Tag of a run: the name of the file in that folder that its process holds."""
+PROCESS_TAG = ".dagster/recruitment_process"
+"""Tag of a run: the name of the file in that folder that its process holds. By its prefix the page does not show it."""
 
 _UNTIL_THE_END = ExitStack()
 """Closed by nobody: what it holds, the process lets go when it ends, however it ends."""

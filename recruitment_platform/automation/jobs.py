@@ -16,8 +16,11 @@ daily_facts = dg.define_asset_job(
     DAILY_FACTS,
     selection=dg.AssetSelection.assets(RAW_TRACKING, JOB_HOURLY_EVENTS, STAGED, FACTS, MYSQL_EVENTS),
     description=(
-        "From the lake to the fact table and the reports' events, for a day or a range of days in one run. Backfill "
-        "this job rather than the assets: then a range is one run, and one start of Spark."
+        "From the lake to the fact table and the reports' events, for a day or a range of days in one run. To run days "
+        "again: *Partitions*, *Materialize…*, the days, *Launch backfill*; nothing changes unless events, jobs or code "
+        "have. Backfill this job rather than the assets: then a range is one run, or as many as "
+        "RECRUITMENT_DAYS_PER_RUN makes of it, each with one start of Spark. Refresh dim_jobs first where the "
+        "operational tables have changed. By hand: `recruitment-platform backfill`."
     ),
     executor_def=in_one_process,
 )

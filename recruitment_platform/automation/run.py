@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS
+from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS, RESTATE_TAG
 from recruitment_platform.automation.in_flight import RANGE_END_TAG, RANGE_START_TAG
 from recruitment_platform.automation.instance import process_tag
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
@@ -54,19 +54,23 @@ def run_partitions(
     last: date,
     *,
     as_of: datetime | None = None,
+    restate: bool = False,
     progress: Progress | None = None,
     definitions: dg.Definitions | None = None,
 ) -> RunOutcome:
     """Refreshes dim_jobs as of that instant (now by default), then materializes the days, all in one run.
 
-    The outcome is that of the refresh where it fails, the days are then left alone. `progress` is called with each
-    line that the assets tell. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
-    storage cannot be written, KeyboardInterrupt after Ctrl-C, once the run is recorded as failed.
+    With `restate` days that are closed for billing are loaded too. The outcome is that of the refresh where it fails,
+    the days are then left alone. `progress` is called with each line that the assets tell. Raises InputError where a
+    day is no partition, StoreUnavailableError where Dagster's own storage cannot be written, KeyboardInterrupt after
+    Ctrl-C, once the run is recorded as failed.
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
     refreshed = refresh_dimensions(instance, settings, platform, as_of=as_of, progress=progress)
-    return run_days(instance, settings, platform, first, last, progress=progress) if refreshed.success else refreshed
+    if not refreshed.success:
+        return refreshed
+    return run_days(instance, settings, platform, first, last, restate=restate, progress=progress)
 
 
 def refresh_dimensions(
@@ -90,10 +94,11 @@ def run_days(
     first: date,
     last: date,
     *,
+    restate: bool = False,
     progress: Progress | None = None,
 ) -> RunOutcome:
     """Materializes the days in one run, with dim_jobs as they are; raises as `run_partitions` does."""
-    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
+    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)} | ({RESTATE_TAG: "true"} if restate else {})
     with watching(progress), process_tag(settings) as tag:
         return _run(instance, definitions, DAILY_FACTS, tag | days, {})
 

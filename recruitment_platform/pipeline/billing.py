@@ -1,8 +1,7 @@
-"""The billing close: up to which state of the lake each day is accounted for, and which days may be closed.
+"""Up to which state of the lake each day is accounted for: by its load, or once it is closed by its adjustments.
 
-A closed day keeps the facts that were billed; what its events say later is booked beside them, as adjustments. What
-belongs here: what is known of closed days, and closing them. What does not: computing the adjustments
-(`pipeline.adjustments`), the transactions (`resources`).
+What belongs here: what the warehouse tells of that. What does not: closing days (`closing`), computing their
+adjustments (`adjustments`), what the lake holds beyond (`status`).
 """
 
 from collections.abc import Iterable
@@ -16,8 +15,9 @@ from recruitment_platform.resources.protocols import AdjustmentRow, LedgerRow, W
 class Accounted:
     """The state that a day was last accounted for by: its load's, or that of the adjustments that are booked of it.
 
-    `watermark`, `digest` and versions are of the facts as computed then, `at` is when that was committed. `adjustment`
-    is the booking in force of a closed day, None where its events have said nothing else since it was loaded.
+    `watermark`, `digest` and versions are of the facts as computed then, `at` is when that was committed. `load` is
+    what the fact table holds, None where the day was closed before it was ever loaded; `adjustment` is the booking in
+    force of a closed day, None where its events have said nothing else since it was loaded.
     """
 
     watermark: dict[str, int]
@@ -26,6 +26,7 @@ class Accounted:
     digest: str
     at: datetime
     closed: bool
+    load: LedgerRow | None = None
     adjustment: AdjustmentRow | None = None
 
 
@@ -46,7 +47,7 @@ def accounted(warehouse: Warehouse, days: Iterable[date] | None = None) -> dict[
 
 def _accounted(load: LedgerRow | None, booked: AdjustmentRow | None, closed: bool) -> Accounted:
     row = booked or load
-    assert row is not None
+    assert row is not None  # the day is of one of them
     return Accounted(
         watermark=row.watermark,
         dim_version=row.dim_version,
@@ -54,5 +55,6 @@ def _accounted(load: LedgerRow | None, booked: AdjustmentRow | None, closed: boo
         digest=row.digest,
         at=row.booked_at if isinstance(row, AdjustmentRow) else row.loaded_at,
         closed=closed,
+        load=load,
         adjustment=booked,
     )

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Literal
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.pipeline import day_errors
+from recruitment_platform.pipeline.billing import Accounted, accounted
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.manifests import (
     DIM_MANIFESTS,
@@ -29,12 +31,12 @@ from recruitment_platform.pipeline.manifests import (
 )
 from recruitment_platform.pipeline.publish import current_facts
 from recruitment_platform.pipeline.snapshot import current_snapshot
-from recruitment_platform.resources.protocols import DayState, EventLake, LedgerRow, ObjectStore, Warehouse
+from recruitment_platform.resources.protocols import DayState, EventLake, ObjectStore, Warehouse
 
 State = Literal["published", "empty", "stale", "missing", "failed", "not expected"]
 
 STATES: dict[State, str] = {
-    "published": "the fact table holds the day as the lake has it",
+    "published": "the fact table holds the day as the lake has it, once it is closed together with its adjustments",
     "empty": "published, and the lake has no event of the day",
     "stale": "published, but from an older state than the one at hand",
     "missing": "expected, but never loaded",
@@ -51,7 +53,7 @@ class DayStatus:
     """A day: `accepted` rows in the lake, `distinct` events in the snapshot in force (None where there is none).
 
     `rows`, `clicks` and `spend_micros` are what is loaded, None where nothing ever was. `reason` says why the day is
-    stale, missing or failed, empty otherwise.
+    stale, missing or failed, and of a closed one what is adjusted beside its facts; it is empty otherwise.
     """
 
     day: date
@@ -80,8 +82,8 @@ def day_statuses(
     states: dict[date, list[DayState]] = defaultdict(list)
     for state in lake.day_states():
         states[state.event_date].append(state)
-    ledger = warehouse.ledger()
-    known = states.keys() | ledger.keys()
+    settled = accounted(warehouse)
+    known = states.keys() | settled.keys()
     yesterday = today - timedelta(days=1)
     if first is None:
         first = min(known, default=last or yesterday)
@@ -92,13 +94,14 @@ def day_statuses(
     dimensions = _Dimensions(store)
     statuses = []
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        row = ledger.get(day)
+        accounted_for = settled.get(day)
+        row = accounted_for.load if accounted_for else None
         snapshot = current_snapshot(store, day)
         verdict, reason = _state(
             day,
             store,
             watermark={state.source: state.last_position for state in states[day]},
-            row=row,
+            accounted_for=accounted_for,
             error=errors.get(day),
             dimensions=dimensions,
             expected=opening is not None and opening <= day < today,
@@ -145,27 +148,43 @@ def _state(
     store: ObjectStore,
     *,
     watermark: Mapping[str, int],
-    row: LedgerRow | None,
+    accounted_for: Accounted | None,
     error: tuple[datetime, str] | None,
     dimensions: _Dimensions,
     expected: bool,
 ) -> tuple[State, str]:
     candidate = in_force(store, facts_candidates(day), FactsManifest)
     staged = current_facts(store, day)
-    good = [manifest.created_at for manifest in (candidate, staged) if manifest] + ([row.loaded_at] if row else [])
+    good = [manifest.created_at for manifest in (candidate, staged) if manifest]
+    good += [accounted_for.at] if accounted_for else []
     if error is not None and all(error[0] > at for at in good):
         return "failed", day_errors.recorded(store, error[1], day) or ""
-    if row is None:
+    if accounted_for is None:
         return ("missing" if expected else "not expected"), ""
-    behind = is_behind(row.watermark, watermark)
+    behind = is_behind(accounted_for.watermark, watermark)
     if behind:
-        return "stale", f"events came in after it was loaded, from {_listed(behind)}"
-    if staged is not None and staged.number > row.manifest:
-        return "stale", f"manifest {staged.number} is staged, {row.manifest} is loaded"
-    unknown_then = _rows_of(store, staged, dimensions.learned(row.dim_version)) if staged is not None else 0
+        return "stale", f"events came in after it was {_settled(accounted_for)}, from {_listed(behind)}"
+    loaded = accounted_for.load.manifest if accounted_for.load else 0
+    if staged is not None and staged.number > loaded and not accounted_for.closed:  # closed, it is not loaded any more
+        return "stale", f"manifest {staged.number} is staged, {loaded} is loaded"
+    unknown_then = _rows_of(store, staged, dimensions.learned(accounted_for.dim_version)) if staged is not None else 0
     if unknown_then:
-        return "stale", f"{unknown_then:,} rows are of jobs that became known after it was loaded"
-    return ("published" if watermark else "empty"), ""
+        return "stale", f"{unknown_then:,} rows are of jobs that became known after it was {_settled(accounted_for)}"
+    return ("published" if watermark else "empty"), _adjusted(accounted_for)
+
+
+def _settled(day: Accounted) -> str:
+    return "adjusted" if day.adjustment else "loaded"
+
+
+def _adjusted(day: Accounted) -> str:
+    """What a closed day's events have said since it was billed; empty where it is not closed."""
+    if not day.closed:
+        return ""
+    if day.adjustment is None or not day.adjustment.rows:
+        return "closed"
+    spend = Decimal(day.adjustment.spend_micros).scaleb(-6)
+    return f"closed; {day.adjustment.clicks:,} clicks, {spend:,.2f} adjusted"
 
 
 def _rows_of(store: ObjectStore, facts: FactsManifest, jobs: pa.Array) -> int:

@@ -29,10 +29,13 @@ from recruitment_platform_tests.redshift_fixtures import (
 from recruitment_platform_tests.redshift_gate.process import GateProcess
 from recruitment_platform_tests.resources.warehouse_days import (
     DAY,
+    adjustment_rows,
+    booking,
     check_day,
     fact_rows,
     load,
     staged,
+    together,
     totals_of,
 )
 from recruitment_platform_tests.servers_fixtures import Server, StartServer
@@ -131,6 +134,21 @@ def test_a_dimension_whose_connection_breaks_during_commit_is_replaced_once(
     redshift.gate.drop("COMMIT", "after")
     assert warehouse.replace_dimension("dim_jobs", rows, 3)
     assert not warehouse.replace_dimension("dim_jobs", rows, 3)
+
+
+def test_a_close_and_a_booking_whose_connection_breaks_during_commit_are_made_once(
+    redshift: RedshiftPlace, warehouse: RedshiftWarehouse, loaded: LedgerRow, no_pauses: None
+) -> None:
+    """Each finds itself in the warehouse when it is tried again, and is told from what another one did."""
+    redshift.gate.drop("COMMIT", "after")
+    assert warehouse.close_through(DAY, loaded.loaded_at)
+    assert not warehouse.close_through(DAY, loaded.loaded_at)
+    rows = adjustment_rows(DAY, 3)
+    redshift.gate.drop("COMMIT", "after")
+    assert warehouse.replace_adjustments(booking(DAY, 1, 1, rows), rows, together(FEW, rows))
+    assert not warehouse.replace_adjustments(booking(DAY, 1, 1, rows), rows, together(FEW, rows))
+    assert warehouse.bookings(DAY) == [booking(DAY, 1, 1, rows)]
+    assert warehouse.adjustments(DAY, DAY).num_rows == 3
 
 
 def test_conflicts_without_end_are_told_and_change_nothing(
@@ -295,8 +313,16 @@ def test_every_statement_is_redshifts_by_the_judgement_of_sqlfluff(
         warehouse.query(f"SELECT count(*) FROM {table}")
     warehouse.replace_dimension("dim_jobs", arrow_schema(DIM_JOBS).empty_table(), 1)
     check_day(warehouse, warehouse.ledger()[DAY], FEW.slice(0, 0))
+    assert len(warehouse.loads(DAY)) == 2
+    warehouse.close_through(DAY, warehouse.ledger()[DAY].loaded_at)
+    rows = adjustment_rows(DAY, 3)
+    assert warehouse.replace_adjustments(booking(DAY, 2, 1, rows), rows, together(rows))
+    assert warehouse.adjusted()[DAY] == warehouse.bookings(DAY)[0]
+    assert warehouse.adjustments(DAY, DAY).num_rows == 3
+    assert warehouse.load_day(*staged(store, DAY, 3, FEW), restate=True)
+    assert warehouse.closed_through() == DAY
     sent = redshift.gate.statements(before)
-    assert len(sent) > 40
+    assert len(sent) > 80
     assert {statement: redshift.gate.syntax_error(statement) for statement in sent} == dict.fromkeys(sent, "")
 
 
