@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 
 from benchmarks.measured import measured
+from recruitment_platform.automation.attempts import INPUT_TAG
 from recruitment_platform.automation.instance import open_instance
 from recruitment_platform.automation.sensors import FRESHNESS, LATE_DATA
 from recruitment_platform.definitions import build_definitions
@@ -68,7 +69,7 @@ def looks(instance: dg.DagsterInstance, settings: Settings, name: str) -> tuple[
         with dg.build_sensor_context(instance, repository_def=repository, sensor_name=name) as context:
             found = sensor.evaluate_tick(context)
         seconds.append(time.perf_counter() - started)
-        days = sum(tag.startswith("recruitment/input.") for one in found.run_requests or () for tag in one.tags)
+        days = sum(tag.startswith(INPUT_TAG) for one in found.run_requests or () for tag in one.tags)
     return seconds, days
 
 
