@@ -18,8 +18,8 @@ from recruitment_platform.partitions import local_day
 from recruitment_platform.pipeline.freshness import DayNeed
 from recruitment_platform.settings import Settings
 
-INPUT_TAG = "recruitment/input."
-"""Tag of a run that sensors asked for, with a day behind it: the day's input."""
+INPUT_TAG = ".dagster/recruitment_input."
+"""Tag of a run that sensors asked for, with a day behind it: the day's input. Its prefix keeps it off the page."""
 
 _SPLIT = 4
 """By how much a range is shorter from one attempt to the next: a day that kills its run must not take others along."""

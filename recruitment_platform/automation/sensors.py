@@ -5,7 +5,6 @@ nothing. What belongs here: the looks. What does not: what a day needs (`pipelin
 (`attempts`), what an alert says (`alerts`). https://docs.dagster.io/guides/automate/sensors
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ from recruitment_platform.pipeline.freshness import (
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, Warehouse
 from recruitment_platform.resources.stores import open_event_lake, open_object_store, open_warehouse
 from recruitment_platform.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 FRESHNESS = "freshness_sensor"
 LATE_DATA = "late_data_sensor"
@@ -136,14 +133,11 @@ def _look(
         in_flight = days_in_flight(context.instance, stores().definitions)
         found = triage(context.instance, wanted, in_flight, settings, now)
         told = _told(found)
-        for line in told:
-            context.log.info(line)
         if not found.ready:
             return dg.SkipReason("; ".join(told))
         return _after_refresh(context, settings, stores, found, told, now)
     except PlatformError as error:
-        context.log.warning(str(error))
-        return dg.SkipReason(f"the next look may tell more: {error}")
+        return dg.SkipReason(f"nothing could be told this time: {error}")
 
 
 def _after_refresh(
@@ -166,8 +160,10 @@ def _after_refresh(
         return dg.SkipReason(
             "; ".join([f"dim_jobs could not be refreshed, {refresh.made} times; materialize it by hand", *told])
         )
+    for line in told:  # which a look that asks for nothing tells as its reason
+        context.log.info(line)
     requests = run_requests(found.ready, settings)
-    context.log.info(f"{len(found.ready)} days are asked for, in {len(requests)} runs")
+    context.log.info(f"days asked for: {len(found.ready)}, in runs: {len(requests)}")
     return dg.SensorResult(run_requests=requests)
 
 

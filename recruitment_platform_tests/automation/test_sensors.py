@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -70,6 +70,20 @@ def test_late_events_ask_for_exactly_their_own_days_today_included(site: Site, d
     assert {day for day in after if after[day] != before[day]} == {ago(7), ago(3), ago(2), ago(0)}
     assert daemon.look(LATE_DATA).message == "no new data"
     assert daemon.look(FRESHNESS).message == "every expected day is published"
+
+
+def test_late_events_of_a_closed_day_are_asked_for_once_and_booked_beside_its_facts(site: Site, daemon: Daemon) -> None:
+    send(site, 1)
+    (request,) = daemon.look(FRESHNESS).requests
+    assert daemon.run(request)
+    site.warehouse.close_through(ago(1), datetime.now(UTC))
+    before = site.warehouse.ledger()
+    send(site, 1, source="test:late", number=1)
+    (request,) = daemon.look(LATE_DATA).requests
+    assert daemon.run(request)
+    assert daemon.look(LATE_DATA).message == "no new data"
+    assert site.warehouse.ledger() == before
+    assert set(site.warehouse.adjusted()) == {ago(1)}
 
 
 @pytest.mark.parametrize("status", NOT_FINISHED_STATUSES)
