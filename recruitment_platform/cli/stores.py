@@ -27,6 +27,12 @@ def new_or_existing_stores(settings: Settings) -> Stores:
 
 def existing_stores(settings: Settings) -> Stores:
     """The stores of a home that is there already: reading makes none. InputError where there is none."""
+    check_home(settings)
+    return open_stores(settings)
+
+
+def check_home(settings: Settings) -> None:
+    """InputError where there is no home yet that could be read, SettingsError where there can be none."""
     home = settings.home
     if home.exists() and not home.is_dir():
         raise _is_a_file(home)
@@ -35,7 +41,6 @@ def existing_stores(settings: Settings) -> Stores:
             f"there is nothing in {home} yet; begin with recruitment-platform demo, simulate or import, "
             "or set RECRUITMENT_HOME"
         )
-    return open_stores(settings)
 
 
 def _is_a_file(home: Path) -> SettingsError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +26,7 @@ from recruitment_platform.pipeline.manifests import (
     history,
     in_force,
     is_behind,
+    staged_manifests,
 )
 from recruitment_platform.pipeline.publish import current_facts
 from recruitment_platform.pipeline.snapshot import current_snapshot
@@ -64,6 +65,14 @@ class DayStatus:
     reason: str = ""
 
 
+@dataclass(frozen=True, order=True)
+class StandingError:
+    """An error that a run recorded of a day, and when."""
+
+    at: datetime
+    run_id: str
+
+
 def day_statuses(
     lake: EventLake,
     store: ObjectStore,
@@ -88,7 +97,7 @@ def day_statuses(
     if last is None:
         last = max(*known, yesterday) if known else first - timedelta(days=1)
     opening = min(states, default=None)
-    errors = _newest_errors(store)
+    errors = standing_errors(store)
     dimensions = _Dimensions(store)
     statuses = []
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
@@ -146,15 +155,13 @@ def _state(
     *,
     watermark: Mapping[str, int],
     row: LedgerRow | None,
-    error: tuple[datetime, str] | None,
+    error: StandingError | None,
     dimensions: _Dimensions,
     expected: bool,
 ) -> tuple[State, str]:
-    candidate = in_force(store, facts_candidates(day), FactsManifest)
     staged = current_facts(store, day)
-    good = [manifest.created_at for manifest in (candidate, staged) if manifest] + ([row.loaded_at] if row else [])
-    if error is not None and all(error[0] > at for at in good):
-        return "failed", day_errors.recorded(store, error[1], day) or ""
+    if has_failed(error, row):
+        return "failed", day_errors.recorded(store, error.run_id, day) or ""
     if row is None:
         return ("missing" if expected else "not expected"), ""
     behind = is_behind(row.watermark, watermark)
@@ -175,15 +182,28 @@ def _rows_of(store: ObjectStore, facts: FactsManifest, jobs: pa.Array) -> int:
     return sum(pc.sum(pc.is_in(table.column("job_id"), value_set=jobs)).as_py() or 0 for table in tables)
 
 
-def _newest_errors(store: ObjectStore) -> dict[date, tuple[datetime, str]]:
-    """Of each day the newest error that was recorded: (when, by which run)."""
-    newest: dict[date, tuple[datetime, str]] = {}
+def standing_errors(store: ObjectStore) -> dict[date, StandingError]:
+    """Of each day the newest error that was recorded, where no facts of the day were computed or staged after it.
+
+    Costs one listing, and two looks for each day that has an error.
+    """
+    newest: dict[date, StandingError] = {}
     for stored in store.list("day_errors/"):
         found = _ERROR.fullmatch(stored.key)
         if found:
-            day = date.fromisoformat(found["day"])
-            newest[day] = max(newest.get(day, (stored.modified, found["run"])), (stored.modified, found["run"]))
-    return newest
+            day, error = date.fromisoformat(found["day"]), StandingError(stored.modified, found["run"])
+            newest[day] = max(newest.get(day, error), error)
+    return {day: error for day, error in newest.items() if not _is_answered(store, day, error)}
+
+
+def has_failed(error: StandingError | None, row: LedgerRow | None) -> TypeGuard[StandingError]:
+    """Whether the day's newest run could not publish it: its error stands, and nothing was loaded after it."""
+    return error is not None and (row is None or error.at > row.loaded_at)
+
+
+def _is_answered(store: ObjectStore, day: date, error: StandingError) -> bool:
+    made = (in_force(store, prefix, FactsManifest) for prefix in (facts_candidates(day), staged_manifests(day)))
+    return any(manifest is not None and manifest.created_at >= error.at for manifest in made)
 
 
 def _listed(sources: list[str]) -> str:
