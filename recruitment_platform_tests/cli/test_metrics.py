@@ -2,10 +2,7 @@
 
 import re
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from urllib.error import HTTPError
@@ -14,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from recruitment_platform_tests.cli.command_line import MODULE, Call, assert_clear, environment, free_port
+from recruitment_platform_tests.cli.command_line import Call, assert_clear, free_port, metrics_page
 from recruitment_platform_tests.pipeline.steps import materialize
 from recruitment_platform_tests.prometheus import prometheus
 from recruitment_platform_tests.site import Site, click
@@ -47,23 +44,6 @@ def values(text: str) -> dict[str, float]:
     }
 
 
-@contextmanager
-def serving(home: Path, log: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, once it says that it listens; SIGTERM ends it, and well."""
-    command = [*MODULE, "metrics", "--port", str(port), *DAYS]
-    with log.open("wb") as err, subprocess.Popen(command, env=environment(home, settings), stderr=err) as process:
-        deadline = time.monotonic() + SECONDS
-        while f"http://127.0.0.1:{port}/metrics" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        try:
-            yield process
-        finally:
-            process.terminate()
-        assert process.wait(SECONDS) == 0
-
-
 def get(port: int, path: str) -> str:
     with urlopen(f"http://127.0.0.1:{port}{path}", timeout=SECONDS) as answer:
         text: str = answer.read().decode()
@@ -72,7 +52,7 @@ def get(port: int, path: str) -> str:
 
 def test_the_page_of_a_running_process_tells_the_figures_as_they_are_now(site: Site, tmp_path: Path) -> None:
     port = free_port()
-    with serving(site.home, tmp_path / "log.txt", port):
+    with metrics_page(site.home, port, tmp_path / "log.txt", *DAYS):
         found = values(get(port, "/metrics"))
         assert found[f"recruitment_day_state{{day={DAY},state=stale}}"] == 1
         assert found[f"recruitment_day_lag_seconds{{day={DAY}}}"] > 0
@@ -95,7 +75,7 @@ def test_a_real_prometheus_reads_it(site: Site, tmp_path: Path) -> None:
         "{global: {scrape_interval: 1s}, scrape_configs: [{job_name: recruitment, static_configs:"
         f" [{{targets: ['127.0.0.1:{port}']}}]}}]}}"
     )
-    with serving(site.home, tmp_path / "log.txt", port), prometheus(config, tmp_path) as ask:
+    with metrics_page(site.home, port, tmp_path / "log.txt", *DAYS), prometheus(config, tmp_path) as ask:
         (lag,) = ask(f'recruitment_day_lag_seconds{{day="{DAY}"}} > 0')
         assert lag["metric"]["job"] == "recruitment"
         (stale,) = ask('recruitment_partitions{state="stale"}')
