@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,9 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recruitment_platform.automation import exporter
 from recruitment_platform.automation.exporter import METRICS, Opened, PlatformCollector, registry_of
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.model.door import through
-from recruitment_platform.resources.protocols import RejectedRow
-from recruitment_platform_tests.pipeline.steps import fail, materialize
+from recruitment_platform_tests.pipeline.steps import fail, materialize, refuse
 from recruitment_platform_tests.prometheus import promtool
 from recruitment_platform_tests.runs import settings_of
 from recruitment_platform_tests.site import NOW, Site, click, event
@@ -46,18 +43,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     refuse(site, click(f"{day(2)} 23:00", 7, bid="-1"), source="kafka:tracking/0@x")
     fail(site, day(3))
     return site
-
-
-def refuse(site: Site, row: dict[str, str | None], source: str) -> None:
-    """Takes in a row that the door refuses."""
-    after = site.lake.progress(source)
-    raw = pa.table({name: pa.array([value], pa.string()) for name, value in row.items()})
-    judged = through(raw, site.rules, source, after + 1, NOW)
-    (found,) = judged.rejected.to_pylist()
-    kept = RejectedRow("tracking", source, after + 1, found["reason"], "{}", NOW.date())
-    site.lake.append(
-        source, accepted=judged.accepted, rejected=[kept], after=after, last_position=after + 1, received=1
-    )
 
 
 def opened(site: Site, **other: Callable[..., Any]) -> Opened:

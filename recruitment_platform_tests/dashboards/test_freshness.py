@@ -13,10 +13,10 @@ import yaml
 from recruitment_platform.automation.exporter import METRICS, Opened, PlatformCollector, registry_of, serving
 from recruitment_platform_tests.cli.command_line import free_port
 from recruitment_platform_tests.dashboards.grafana import DOCKER, render_promql, targets
-from recruitment_platform_tests.pipeline.steps import fail, materialize
+from recruitment_platform_tests.pipeline.steps import fail, materialize, refuse
 from recruitment_platform_tests.prometheus import Ask, prometheus
 from recruitment_platform_tests.runs import settings_of
-from recruitment_platform_tests.site import Site, click
+from recruitment_platform_tests.site import NOW, Site, click
 
 FRESHNESS = "freshness"
 AT = datetime(2025, 6, 7, 6, tzinfo=UTC)
@@ -33,6 +33,7 @@ def site_of_five(tmp_path: Path) -> Site:
     site.send([click(f"{days[0]} 11:00", 9)], source="file:second")
     materialize(site, *days[:4])
     site.send([click(f"{days[2]} 23:00", 8), click(f"{days[3]} 23:00", 8)], source="kafka:tracking/0@x")
+    refuse(site, click(f"{days[2]} 23:00", 7, bid="-1"), source="kafka:tracking/0@x")
     fail(site, days[3])
     return site
 
@@ -75,8 +76,8 @@ def test_each_panel_over_prometheus_shows_the_sites_state(site_of_five: Site, tm
         "Accepted rows in the lake, by event day": {
             (day,): rows for day, rows in zip(days, (2, 0, 2, 2, 1), strict=True)
         },
-        "Rejected rows, by ingest day": {},
-        "Rejected tracking rows": {(): 0},
+        "Rejected rows, by ingest day": {(str(NOW.date()),): 1},
+        "Rejected tracking rows": {(): 1},
     }
     with watched(site_of_five, tmp_path) as ask:
         found = {title: answer(ask, target["expr"]) for title, target in targets(FRESHNESS)}

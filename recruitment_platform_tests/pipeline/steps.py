@@ -4,17 +4,20 @@ What belongs here: running the steps, and breaking what one step gives the next.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
+import pyarrow as pa
 import pytest
 
 from recruitment_platform.errors import ReconciliationError
+from recruitment_platform.model.door import through
 from recruitment_platform.pipeline.facts import compute_facts
 from recruitment_platform.pipeline.publish import load_day, stage_day
 from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
+from recruitment_platform.resources.protocols import RejectedRow
 from recruitment_platform.transforms.engines import DuckDBEngine
-from recruitment_platform_tests.site import Site
+from recruitment_platform_tests.site import NOW, Site
 
 
 def compute(site: Site, days: Iterable[date], run_id: str) -> None:
@@ -49,3 +52,15 @@ def fail(site: Site, day: date, run_id: str = "bad") -> None:
     damage_snapshot(site, day)
     with pytest.raises(ReconciliationError):
         stage_day(site.objects, day, run_id)
+
+
+def refuse(site: Site, row: Mapping[str, str | None], source: str) -> None:
+    """Takes in a row that the door refuses."""
+    after = site.lake.progress(source)
+    raw = pa.table({name: pa.array([value], pa.string()) for name, value in row.items()})
+    judged = through(raw, site.rules, source, after + 1, NOW)
+    (found,) = judged.rejected.to_pylist()
+    kept = RejectedRow("tracking", source, after + 1, found["reason"], "{}", NOW.date())
+    site.lake.append(
+        source, accepted=judged.accepted, rejected=[kept], after=after, last_position=after + 1, received=1
+    )
