@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.contract import DIM_JOBS, Column, Table
+from recruitment_platform.pipeline.adjustments import BookedDay
 from recruitment_platform.pipeline.dimensions import RefreshedDimensions
 from recruitment_platform.pipeline.facts import TRANSFORM
 from recruitment_platform.pipeline.manifests import (
@@ -131,6 +132,29 @@ def loaded_metadata(facts: FactsManifest, currency: str, plot: str, rows: pa.Tab
     return _pictured(plot) | _figures(facts, currency) | loaded | _origin(facts)
 
 
+def booked_metadata(booked: BookedDay, currency: str) -> Metadata:
+    """A closed day of the fact table: its facts as they were billed, and what is adjusted beside them."""
+    billed, booking = booked.billed, booked.booking
+    of_load: Metadata = {"dagster/partition_row_count": 0}
+    if billed is not None:
+        of_load = {
+            "dagster/partition_row_count": billed.rows,
+            "clicks": billed.clicks,
+            "spend": spend(billed.spend_micros, currency),
+            "manifest_number": billed.manifest,
+            "dim_jobs_version": billed.dim_version,
+            "spend_micros": billed.spend_micros,
+            "digest": billed.digest,
+        }
+    return {
+        "closed": True,
+        "adjustment_rows": booking.rows if booking else 0,
+        "adjustment_clicks": booking.clicks if booking else 0,
+        "adjustment_spend": spend(booking.spend_micros if booking else 0, currency),
+        **of_load,
+    }
+
+
 def reported_metadata(facts: FactsManifest, currency: str) -> Metadata:
     """A day of the reports' `events`."""
     return _figures(facts, currency) | {"manifest_number": facts.number} | _origin(facts)
@@ -161,7 +185,8 @@ def bad_days(problems: Mapping[date, str]) -> dg.JsonMetadataValue:
 
 def spend(micros: int, currency: str) -> str:
     """Money as people read it, exact: `1,234.560000 USD`."""
-    return f"{micros // 1_000_000:,}.{micros % 1_000_000:06} {currency}"
+    sign, amount = "-" * (micros < 0), abs(micros)
+    return f"{sign}{amount // 1_000_000:,}.{amount % 1_000_000:06} {currency}"
 
 
 def dim_jobs_lineage(found: ColumnLineage) -> ColumnLineage:

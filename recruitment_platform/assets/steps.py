@@ -20,6 +20,9 @@ FAILED_DAYS = "failed_days"
 EXIT_CODE = "exit_code"
 """Key of a failure's metadata: `PlatformError.exit_code`, with which the command line leaves."""
 
+RESTATE_TAG = "recruitment/restate"
+"""A run's tag: with the value `true`, days that are closed for billing are loaded like others, on purpose."""
+
 PROGRESS = logging.getLogger("recruitment_platform.progress")
 """Takes a line for every day. `context.log` would store each as an event, which takes longer than a small day."""
 

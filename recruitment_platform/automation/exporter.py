@@ -19,6 +19,7 @@ from importlib.metadata import version
 from typing import Generic, Literal, TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
+from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
@@ -29,13 +30,16 @@ from recruitment_platform.errors import PlatformError
 from recruitment_platform.pipeline.metrics import (
     DayFigures,
     LakeReading,
+    WarehouseReading,
     day_figures,
+    end_of,
     last_load,
     read_lake,
+    read_warehouse,
     rows_by_kind,
 )
-from recruitment_platform.pipeline.status import STATES, StandingError, standing_errors
-from recruitment_platform.resources.protocols import EventLake, LedgerRow, ObjectStore, Warehouse
+from recruitment_platform.pipeline.status import STATES, standing_errors
+from recruitment_platform.resources.protocols import EventLake, ObjectStore, Warehouse
 from recruitment_platform.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -108,12 +112,24 @@ METRICS = tuple(
             "gauge",
             ("day",),
             "How long the day's facts may have been behind the lake: 0 where they have all of it, else since their"
-            " load; of an expected day never loaded, since the day's end.",
+            " load (of a closed day, its adjustments); of an expected day never loaded, since the day's end.",
         ),
         ("day_accepted_events", "gauge", ("day",), "Accepted rows of the event day, in the lake."),
         ("day_clicks", "gauge", ("day",), "Clicks of the day, as loaded."),
         ("day_spend", "gauge", ("day", "currency"), "Spend of the day, as loaded, in the currency."),
-        ("last_load_timestamp_seconds", "gauge", (), "When a day was last loaded, in Unix time."),
+        (
+            "day_adjusted_spend",
+            "gauge",
+            ("day", "currency"),
+            "What is booked beside the spend of a day that is closed for billing; it may be negative.",
+        ),
+        ("last_load_timestamp_seconds", "gauge", (), "When a day was last loaded or adjusted, in Unix time."),
+        (
+            "closed_through_timestamp_seconds",
+            "gauge",
+            (),
+            "The end of the last day that is closed for billing, in Unix time; absent where none is.",
+        ),
     )
 )
 """Every metric, in the order of the page."""
@@ -200,7 +216,7 @@ class PlatformCollector(Collector):
         lake, objects = _once(opened.lake), _once(opened.objects)
         warehouse = _once(lambda: opened.warehouse(objects()))
         self._lake = StoreReader("lake", lambda: read_lake(lake()))
-        self._warehouse = StoreReader("warehouse", lambda: warehouse().ledger())
+        self._warehouse = StoreReader("warehouse", lambda: read_warehouse(warehouse()))
         self._objects = StoreReader("objects", lambda: standing_errors(objects()))
         self._guard = threading.Lock()
         self._page: list[Metric] = []
@@ -222,13 +238,18 @@ class PlatformCollector(Collector):
         deadline = time.monotonic() + self._patience
         for reader in (self._lake, self._warehouse, self._objects):
             reader.begin()
-        lake, ledger, errors = (
+        lake, warehouse, errors = (
             self._lake.result(deadline),
             self._warehouse.result(deadline),
             self._objects.result(deadline),
         )
-        ups = {"lake": lake is not None, "warehouse": ledger is not None, "objects": errors is not None}
-        return [*self._about(ups), *self._of_sources(lake), *self._of_days(lake, ledger, errors)]
+        ups = {"lake": lake is not None, "warehouse": warehouse is not None, "objects": errors is not None}
+        return [
+            *self._about(ups),
+            *self._of_sources(lake),
+            *self._of_days(lake, warehouse, errors),
+            *self._of_loads(warehouse),
+        ]
 
     def _about(self, ups: dict[str, bool]) -> Iterator[Metric]:
         yield _family("build_info", [((version("recruitment-platform"), self._settings.profile), 1)])
@@ -245,19 +266,23 @@ class PlatformCollector(Collector):
         yield _family("rejected_rows", [((str(day),), count) for day, count in newest])
 
     def _of_days(
-        self,
-        lake: LakeReading | None,
-        ledger: dict[date, LedgerRow] | None,
-        errors: dict[date, StandingError] | None,
+        self, lake: LakeReading | None, warehouse: WarehouseReading | None, errors: dict[date, datetime] | None
     ) -> Iterator[Metric]:
-        figures = day_figures(lake, ledger, errors, self._clock(), self._settings.time_zone)
-        if lake is not None and ledger is not None and errors is not None:
+        figures = day_figures(lake, warehouse, errors, self._clock(), self._settings.time_zone)
+        if lake is not None and warehouse is not None and errors is not None:
             states = [of.state for of in figures]
             yield _family("partitions", [((state,), states.count(state)) for state in _DAY_STATES])
         yield from _of_last_days(figures[-self._days :], self._settings.currency)
-        loaded_at = last_load(ledger or {})
+
+    def _of_loads(self, warehouse: WarehouseReading | None) -> Iterator[Metric]:
+        if warehouse is None:
+            return
+        loaded_at, closed = last_load(warehouse), warehouse.closed_through
         if loaded_at is not None:
             yield _family("last_load_timestamp_seconds", [((), loaded_at.timestamp())])
+        if closed is not None:
+            end = end_of(closed, ZoneInfo(self._settings.time_zone))
+            yield _family("closed_through_timestamp_seconds", [((), end.timestamp())])
 
 
 def _of_last_days(figures: list[DayFigures], currency: str) -> Iterator[Metric]:
@@ -269,8 +294,11 @@ def _of_last_days(figures: list[DayFigures], currency: str) -> Iterator[Metric]:
         ("day_clicks", [(of.day, of.clicks) for of in figures]),
     ):
         yield _family(name, [((str(day),), value) for day, value in values if value is not None])
-    spent = [(of.day, of.spend_micros / 1_000_000) for of in figures if of.spend_micros is not None]
-    yield _family("day_spend", [((str(day), currency), spend) for day, spend in spent])
+    for name, money in (
+        ("day_spend", [(of.day, of.spend_micros) for of in figures]),
+        ("day_adjusted_spend", [(of.day, of.adjusted_micros) for of in figures]),
+    ):
+        yield _family(name, [((str(day), currency), micros / 1_000_000) for day, micros in money if micros is not None])
 
 
 def registry_of(collector: Collector) -> CollectorRegistry:

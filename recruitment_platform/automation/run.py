@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS
+from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS, RESTATE_TAG
 from recruitment_platform.automation.instance import process_tag
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
 from recruitment_platform.automation.progress import Progress, watching
@@ -56,19 +56,21 @@ def run_partitions(
     last: date,
     *,
     as_of: datetime | None = None,
+    restate: bool = False,
     progress: Progress | None = None,
     definitions: dg.Definitions | None = None,
 ) -> RunOutcome:
     """Refreshes dim_jobs as of that instant (now by default), then materializes the days, all in one run.
 
-    The outcome is that of the refresh where it fails, the days are then left alone. `progress` is called with each
-    line that the assets tell. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
-    storage cannot be written, KeyboardInterrupt after Ctrl-C, once the run is recorded as failed.
+    With `restate` days that are closed for billing are loaded too. The outcome is that of the refresh where it fails,
+    the days are then left alone. `progress` is called with each line that the assets tell. Raises InputError where a
+    day is no partition, StoreUnavailableError where Dagster's own storage cannot be written, KeyboardInterrupt after
+    Ctrl-C, once the run is recorded as failed.
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
     refresh = {"ops": {"dim_jobs": {"config": {"as_of": as_of.isoformat()}}}} if as_of is not None else {}
-    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
+    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)} | ({RESTATE_TAG: "true"} if restate else {})
     with watching(progress), process_tag(settings) as tag:
         refreshed = _run(instance, platform, REFRESH_DIM_JOBS, tag, refresh)
         return _run(instance, platform, DAILY_FACTS, tag | days, {}) if refreshed.success else refreshed

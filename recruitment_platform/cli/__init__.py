@@ -25,7 +25,11 @@ COMMANDS = {
     "produce": "Sends simulated traffic or exported events into Kafka.",
     "ingest": "Takes events in from Kafka: all that is there, or what comes.",
     "run": "Materializes a range of days, from the lake to the fact table.",
+    "close": "Closes the days up to one for billing: from then on their facts stay as they are.",
+    "adjustments": "What events that came after the close would change of closed days.",
+    "restate": "Replaces closed days by what their events say now, on purpose.",
     "status": "How every day stands, and what was rejected.",
+    "audit": "What a day's figures are made of, and what each load of it changed.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
@@ -42,6 +46,7 @@ EXIT_CODES = {
     3: "a store cannot be used: held by another program, full, not writable",
     4: "counts do not reconcile, or differ from the simulation's truth: such days are not as they should be",
     5: "something newer is in force already: this older work changed nothing",
+    6: "the day is closed for billing: its facts stay as they were billed",
     130: "interrupted",
 }
 """What each exit code means."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from recruitment_platform.pipeline.billing import Accounted, accounted
 from recruitment_platform.pipeline.manifests import is_behind
-from recruitment_platform.pipeline.status import StandingError, State, has_failed
-from recruitment_platform.resources.protocols import DayState, EventLake, LedgerRow, SourceState
+from recruitment_platform.pipeline.status import State
+from recruitment_platform.resources.protocols import DayState, EventLake, SourceState, Warehouse
 
 KINDS = ("file", "kafka", "simulator")
 """Kinds of sources, which a source's name begins with; all others are `other`."""
@@ -39,12 +40,21 @@ class LakeReading:
 
 
 @dataclass(frozen=True)
+class WarehouseReading:
+    """What one look at the warehouse told: up to which state each day is accounted for, and the last closed day."""
+
+    accounted: dict[date, Accounted]
+    closed_through: date | None
+
+
+@dataclass(frozen=True)
 class DayFigures:
     """A day; None is not known, as a store it takes is away, or not so: nothing loaded, or not expected yet.
 
-    `accepted` rows are in the lake, `clicks` and `spend_micros` are loaded. `lag` is how long the facts may have been
-    behind the lake: nothing where they have all that it has; else the time since they were loaded, for whatever the
-    lake has more came in after that; of an expected day that was never loaded the time since the day's end.
+    `accepted` rows are in the lake, `clicks` and `spend_micros` are loaded, `adjusted_micros` booked beside them. `lag`
+    is how long the day may have been behind the lake: nothing where it is accounted for as the lake has it; else the
+    time since it was loaded (adjusted, if it is closed), for whatever the lake has more came in after that; of an
+    expected day that was never loaded the time since the day's end.
     """
 
     day: date
@@ -53,11 +63,17 @@ class DayFigures:
     accepted: int | None = None
     clicks: int | None = None
     spend_micros: int | None = None
+    adjusted_micros: int | None = None
 
 
 def read_lake(lake: EventLake) -> LakeReading:
     """One look at the lake. Raises StoreUnavailableError where it cannot be read."""
     return LakeReading(lake.day_states(), lake.sources(), lake.rejected_by_ingest_day())
+
+
+def read_warehouse(warehouse: Warehouse) -> WarehouseReading:
+    """One look at the warehouse. Raises StoreUnavailableError where it cannot be read."""
+    return WarehouseReading(accounted(warehouse), warehouse.closed_through())
 
 
 def rows_by_kind(sources: Iterable[SourceState]) -> dict[str, Rows]:
@@ -74,16 +90,16 @@ def rows_by_kind(sources: Iterable[SourceState]) -> dict[str, Rows]:
 
 def day_figures(
     lake: LakeReading | None,
-    ledger: Mapping[date, LedgerRow] | None,
-    errors: Mapping[date, StandingError] | None,
+    warehouse: WarehouseReading | None,
+    errors: Mapping[date, datetime] | None,
     now: datetime,
     time_zone: str,
 ) -> list[DayFigures]:
     """Every day from the first that a store knows to yesterday, or to the last that a store knows, ascending.
 
-    A reading that is None could not be had; what it takes is None then. A state is as `pipeline.status` tells it, but
-    for staleness, which is told by the lake's positions alone: whether jobs became known since takes a look at each
-    day's files.
+    `errors` are those that stand (`status.standing_errors`). A reading that is None could not be had; what it takes is
+    None then. A state is as `status` tells it, but that a day is stale by events alone: the other causes take a look
+    at each day's files.
     """
     zone = ZoneInfo(time_zone)
     today = now.astimezone(zone).date()
@@ -93,51 +109,60 @@ def day_figures(
         watermarks[state.event_date][state.source] = state.last_position
         accepted[state.event_date] += state.rows
     opening = min(watermarks, default=None)
-    known = watermarks.keys() | (ledger or {}).keys()
+    settled = warehouse.accounted if warehouse else {}
+    known = watermarks.keys() | settled.keys()
     if not known:
         return []
     first, last = min(known), max(*known, today - timedelta(days=1))
     figures = []
     for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
-        row = ledger.get(day) if ledger is not None else None
-        lag = state_of_day = None
-        if lake is not None and ledger is not None:
+        found = settled.get(day)
+        lag = verdict = None
+        if lake is not None and warehouse is not None:
             expected = opening is not None and opening <= day < today
-            behind = row is not None and bool(is_behind(row.watermark, watermarks[day]))
-            lag = _lag(day, row, behind, expected, now, zone)
+            behind = found is not None and bool(is_behind(found.watermark, watermarks.get(day, {})))
+            lag = _lag(day, found, behind, expected, now, zone)
             if errors is not None:
-                state_of_day = _state(row, has_failed(errors.get(day), row), behind, expected, day in accepted)
+                failed = day in errors and (found is None or errors[day] > found.at)
+                verdict = _state(found, failed, behind, expected, day in accepted)
+        load = found.load if found else None
+        booked = found.adjustment if found else None
         figures.append(
             DayFigures(
                 day=day,
-                state=state_of_day,
+                state=verdict,
                 lag=lag,
                 accepted=accepted.get(day, 0) if lake is not None else None,
-                clicks=row.clicks if row else None,
-                spend_micros=row.spend_micros if row else None,
+                clicks=load.clicks if load else None,
+                spend_micros=load.spend_micros if load else None,
+                adjusted_micros=booked.spend_micros if booked else None,
             )
         )
     return figures
 
 
-def last_load(ledger: Mapping[date, LedgerRow]) -> datetime | None:
-    """When a day was last loaded, UTC."""
-    return max((row.loaded_at for row in ledger.values()), default=None)
+def last_load(warehouse: WarehouseReading) -> datetime | None:
+    """When a day was last loaded, or adjusted, UTC."""
+    return max((found.at for found in warehouse.accounted.values()), default=None)
 
 
 def _lag(
-    day: date, row: LedgerRow | None, behind: bool, expected: bool, now: datetime, zone: ZoneInfo
+    day: date, found: Accounted | None, behind: bool, expected: bool, now: datetime, zone: ZoneInfo
 ) -> timedelta | None:
-    if row is None:
-        end = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
-        return now - end if expected else None
-    return now - row.loaded_at if behind else timedelta(0)
+    if found is None:
+        return now - end_of(day, zone) if expected else None
+    return now - found.at if behind else timedelta(0)
 
 
-def _state(row: LedgerRow | None, failed: bool, behind: bool, expected: bool, has_events: bool) -> State:
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which the day is over in the time zone, UTC."""
+    return datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
+
+
+def _state(found: Accounted | None, failed: bool, behind: bool, expected: bool, has_events: bool) -> State:
     if failed:
         return "failed"
-    if row is None:
+    if found is None:
         return "missing" if expected else "not expected"
     if behind:
         return "stale"

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recruitment_platform.automation import exporter
 from recruitment_platform.automation.exporter import METRICS, Opened, PlatformCollector, registry_of
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform_tests.pipeline.steps import fail, materialize, refuse
+from recruitment_platform_tests.pipeline.steps import adjust, fail, materialize, refuse
 from recruitment_platform_tests.prometheus import promtool
 from recruitment_platform_tests.runs import settings_of
 from recruitment_platform_tests.site import NOW, Site, click, event
@@ -33,7 +33,7 @@ def day(number: int) -> date:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Of five days from 2 June: published, empty, stale, failed, missing; one event was rejected."""
+    """Of five days from 2 June: published (and closed, and adjusted), empty, stale, failed, missing; a rejected row."""
     site = Site(tmp_path_factory.mktemp("site"))
     site.employ()
     site.send([click(f"{day(number)} 10:00", number, bid="0.50") for number in (0, 2, 3, 4)], source="file:first")
@@ -42,6 +42,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site.send([click(f"{day(2)} 23:00", 8), click(f"{day(3)} 23:00", 8)], source="kafka:tracking/0@x")
     refuse(site, click(f"{day(2)} 23:00", 7, bid="-1"), source="kafka:tracking/0@x")
     fail(site, day(3))
+    site.warehouse.close_through(day(0), AT)
+    site.send([click(f"{day(0)} 13:00", 7, bid="2")], source="kafka:tracking/0@x")
+    adjust(site, day(0), "adjusting")
     return site
 
 
@@ -90,8 +93,8 @@ def test_the_figures_are_those_of_the_site(site: Site) -> None:
     since = {number: (AT - ledger[day(number)].loaded_at).total_seconds() for number in (2, 3)}
     expected: dict[str, Samples] = {
         "store_up": {("lake",): 1, ("warehouse",): 1, ("objects",): 1},
-        "events_received_total": {("file",): 6, ("kafka",): 3},
-        "events_accepted_total": {("file",): 6, ("kafka",): 2},
+        "events_received_total": {("file",): 6, ("kafka",): 4},
+        "events_accepted_total": {("file",): 6, ("kafka",): 3},
         "events_rejected": {("file",): 0, ("kafka",): 1},
         "rejected_rows": {(str(NOW.date()),): 1},
         "partitions": {("published",): 1, ("empty",): 1, ("stale",): 1, ("failed",): 1, ("missing",): 1},
@@ -102,10 +105,12 @@ def test_the_figures_are_those_of_the_site(site: Site) -> None:
         "day_lag_seconds": dict(
             zip([(name,) for name in days], (0, 0, since[2], since[3], 6 * 3600), strict=True),
         ),
-        "day_accepted_events": dict(zip([(name,) for name in days], (3, 0, 2, 2, 1), strict=True)),
+        "day_accepted_events": dict(zip([(name,) for name in days], (4, 0, 2, 2, 1), strict=True)),
         "day_clicks": dict(zip([(name,) for name in days[:4]], (2, 0, 1, 1), strict=True)),
         "day_spend": dict(zip([(name, "USD") for name in days[:4]], (0.75, 0, 0.5, 0.5), strict=True)),
-        "last_load_timestamp_seconds": {(): max(row.loaded_at for row in ledger.values()).timestamp()},
+        "day_adjusted_spend": {(days[0], "USD"): 2},
+        "last_load_timestamp_seconds": {(): site.warehouse.adjusted()[day(0)].booked_at.timestamp()},
+        "closed_through_timestamp_seconds": {(): datetime(2025, 6, 3, tzinfo=UTC).timestamp()},
     }
     assert {name: found[f"recruitment_{name}"] for name in expected} == expected
     assert set(found) - {f"recruitment_{name}" for name in expected} == {"recruitment_build_info"}
@@ -122,7 +127,10 @@ def test_no_more_days_than_asked_for_have_figures_of_their_own(site: Site) -> No
 
 
 OF_LAKE_AND_LEDGER = "partitions day_state day_lag_seconds"
-OF_LEDGER = f"{OF_LAKE_AND_LEDGER} day_clicks day_spend last_load_timestamp_seconds"
+OF_LEDGER = (
+    f"{OF_LAKE_AND_LEDGER} day_clicks day_spend day_adjusted_spend last_load_timestamp_seconds"
+    " closed_through_timestamp_seconds"
+)
 OF_LAKE = (
     f"{OF_LAKE_AND_LEDGER} events_received_total events_accepted_total events_rejected rejected_rows"
     " day_accepted_events"
@@ -191,10 +199,13 @@ def test_a_store_that_hangs_holds_up_no_scrape_and_is_not_asked_anew_meanwhile(
     released, asked = threading.Event(), []
 
     class Hanging:
-        def ledger(self) -> Any:
+        def ledger(self, days: Any) -> Any:
             asked.append(1)
             released.wait(60)
-            return site.warehouse.ledger()
+            return site.warehouse.ledger(days)
+
+        def closed_through(self) -> None:
+            return None
 
     collector = PlatformCollector(settings_of(site), opened(site, warehouse=lambda objects: Hanging()), patience=0.5)
     for _ in range(2):

@@ -13,7 +13,7 @@ import yaml
 from recruitment_platform.automation.exporter import METRICS, Opened, PlatformCollector, registry_of, serving
 from recruitment_platform_tests.cli.command_line import free_port
 from recruitment_platform_tests.dashboards.grafana import DOCKER, render_promql, targets
-from recruitment_platform_tests.pipeline.steps import fail, materialize, refuse
+from recruitment_platform_tests.pipeline.steps import adjust, fail, materialize, refuse
 from recruitment_platform_tests.prometheus import Ask, prometheus
 from recruitment_platform_tests.runs import settings_of
 from recruitment_platform_tests.site import NOW, Site, click
@@ -35,6 +35,9 @@ def site_of_five(tmp_path: Path) -> Site:
     site.send([click(f"{days[2]} 23:00", 8), click(f"{days[3]} 23:00", 8)], source="kafka:tracking/0@x")
     refuse(site, click(f"{days[2]} 23:00", 7, bid="-1"), source="kafka:tracking/0@x")
     fail(site, days[3])
+    site.warehouse.close_through(days[0], AT)
+    site.send([click(f"{days[0]} 13:00", 7, bid="2")], source="kafka:tracking/0@x")
+    adjust(site, days[0], "adjusting")
     return site
 
 
@@ -74,17 +77,18 @@ def test_each_panel_over_prometheus_shows_the_sites_state(site_of_five: Site, tm
         "Spend by day": {(day,): spent for day, spent in zip(days[:4], (0.75, 0, 0.5, 0.5), strict=True)},
         "Clicks by day": {(day,): clicks for day, clicks in zip(days[:4], (2, 0, 1, 1), strict=True)},
         "Accepted rows in the lake, by event day": {
-            (day,): rows for day, rows in zip(days, (2, 0, 2, 2, 1), strict=True)
+            (day,): rows for day, rows in zip(days, (3, 0, 2, 2, 1), strict=True)
         },
         "Rejected rows, by ingest day": {(str(NOW.date()),): 1},
         "Rejected tracking rows": {(): 1},
+        "Adjusted spend by day": {(days[0],): 2},
+        "Closed until": {(): datetime(2025, 6, 3, tzinfo=UTC).timestamp() * 1000},
     }
     with watched(site_of_five, tmp_path) as ask:
         found = {title: answer(ask, target["expr"]) for title, target in targets(FRESHNESS)}
+    (booked,) = site_of_five.warehouse.adjusted().values()
     loaded = found.pop("Since the last load")[()]
-    assert (
-        0 <= loaded <= time.time() - max(row.loaded_at.timestamp() for row in site_of_five.warehouse.ledger().values())
-    )
+    assert 0 <= loaded <= time.time() - booked.booked_at.timestamp()
     found.pop("Events a second, by kind of source")
     assert found == expected
 

@@ -72,8 +72,9 @@ def test_money_seconds_and_rates_have_their_units() -> None:
                 assert unit_of(panel, name) == unit, (title, name)
     for title, panel in panels(FRESHNESS).items():
         expression = panel["targets"][0]["expr"]
-        for metric, unit in (("_seconds", "s"), ("_spend", "currencyUSD")):
-            assert metric not in expression or unit_of(panel, "") == unit, title
+        instants = (("_seconds) * 1000", "dateTimeAsIso"), ("_seconds", "s"), ("_spend", "currencyUSD"))
+        units = [unit for part, unit in instants if part in expression]
+        assert not units or unit_of(panel, "") == units[0], title
 
 
 def unit_of(panel: Mapping[str, Any], column: str) -> str:

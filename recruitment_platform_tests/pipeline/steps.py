@@ -12,8 +12,9 @@ import pytest
 
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.door import through
+from recruitment_platform.pipeline.adjustments import book_day
 from recruitment_platform.pipeline.facts import compute_facts
-from recruitment_platform.pipeline.publish import load_day, stage_day
+from recruitment_platform.pipeline.publish import load_day, stage_day, verified
 from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
 from recruitment_platform.resources.protocols import RejectedRow
 from recruitment_platform.transforms.engines import DuckDBEngine
@@ -34,6 +35,13 @@ def materialize(site: Site, *days: date, run_id: str = "run") -> None:
     for day in days:
         stage_day(site.objects, day, run_id)
         load_day(site.objects, site.warehouse, day, run_id)
+
+
+def adjust(site: Site, day: date, run_id: str) -> None:
+    """The closed day's adjustments, booked beside its facts."""
+    compute(site, [day], run_id)
+    candidate, _ = verified(site.objects, day, run_id)
+    book_day(site.objects, site.warehouse, candidate, run_id)
 
 
 def damage_snapshot(site: Site, day: date) -> None:

@@ -1,15 +1,25 @@
 """The platform's figures, counted from real stores brought into each state by the steps themselves."""
 
-from collections.abc import Mapping
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recruitment_platform.pipeline.metrics import DayFigures, Rows, day_figures, last_load, read_lake, rows_by_kind
+from recruitment_platform.pipeline.metrics import (
+    DayFigures,
+    Rows,
+    WarehouseReading,
+    day_figures,
+    last_load,
+    read_lake,
+    read_warehouse,
+    rows_by_kind,
+)
 from recruitment_platform.pipeline.status import standing_errors
 from recruitment_platform.resources.protocols import SourceState
-from recruitment_platform_tests.pipeline.steps import fail, materialize
+from recruitment_platform_tests.pipeline.steps import adjust, fail, materialize
 from recruitment_platform_tests.site import Site, click, event
 
 FIRST = date(2025, 6, 2)
@@ -25,7 +35,7 @@ def figures(site: Site, now: datetime = LATER, **away: None) -> dict[int, DayFig
     """The figures of the first days by their number; the stores named are away."""
     readings = {
         "lake": read_lake(site.lake),
-        "ledger": site.warehouse.ledger(),
+        "warehouse": read_warehouse(site.warehouse),
         "errors": standing_errors(site.objects),
         **away,
     }
@@ -37,9 +47,10 @@ def loaded_at(site: Site, number: int) -> datetime:
     return site.warehouse.ledger()[day(number)].loaded_at
 
 
-@pytest.fixture
-def site_of_five(site: Site) -> Site:
+@pytest.fixture(scope="module")
+def site_of_five(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Of five days from the first: published, empty, then late events, a failed run, and one that was never run."""
+    site = Site(tmp_path_factory.mktemp("five"))
     site.employ()
     site.send([click(f"{day(number)} 10:00", number, bid="0.50") for number in (0, 2, 3, 4)])
     site.send([click(f"{day(0)} 11:00", 9), event(f"{day(0)} 12:00", 9, custom_track="alive")])
@@ -47,6 +58,12 @@ def site_of_five(site: Site) -> Site:
     site.send([click(f"{day(2)} 23:00", 8), click(f"{day(3)} 23:00", 8)], source="file:late")
     fail(site, day(3))
     return site
+
+
+@pytest.fixture
+def copy_of_five(site_of_five: Site, tmp_path: Path) -> Site:
+    """The same, to be changed."""
+    return Site(shutil.copytree(site_of_five.home, tmp_path / "copy"))
 
 
 def test_each_day_has_the_state_that_it_is_in(site_of_five: Site) -> None:
@@ -72,9 +89,9 @@ def test_the_lag_is_nothing_or_since_the_load_or_since_the_days_end(site_of_five
     ]
 
 
-def test_late_events_that_are_loaded_are_no_lag_any_more(site_of_five: Site) -> None:
-    materialize(site_of_five, day(2), run_id="again")
-    found = figures(site_of_five)[2]
+def test_late_events_that_are_loaded_are_no_lag_any_more(copy_of_five: Site) -> None:
+    materialize(copy_of_five, day(2), run_id="again")
+    found = figures(copy_of_five)[2]
     assert (found.state, found.lag) == ("published", timedelta(0))
 
 
@@ -87,38 +104,46 @@ def test_the_counts_are_those_of_the_lake_and_of_the_loads(site_of_five: Site) -
         (2, 1, 500_000),
         (1, None, None),
     ]
-    assert last_load(site_of_five.warehouse.ledger()) == loaded_at(site_of_five, 3)
+    assert last_load(read_warehouse(site_of_five.warehouse)) == loaded_at(site_of_five, 3)
+
+
+def test_a_closed_day_is_behind_until_its_late_events_are_booked_beside_its_facts(copy_of_five: Site) -> None:
+    copy_of_five.warehouse.close_through(day(2), LATER)
+    assert figures(copy_of_five)[2].state == "stale"
+    adjust(copy_of_five, day(2), "adjusting")
+    found = figures(copy_of_five)[2]
+    assert (found.state, found.lag) == ("published", timedelta(0))
+    assert (found.clicks, found.spend_micros, found.adjusted_micros) == (1, 500_000, 250_000)
+    assert read_warehouse(copy_of_five.warehouse).closed_through == day(2)
 
 
 def test_a_day_ends_with_its_midnight_in_the_platforms_time_zone(site: Site) -> None:
     site.employ()
     site.send([click(f"{day(0)} 10:00")])
     lake, now = read_lake(site.lake), datetime(2025, 6, 2, 18, tzinfo=UTC)
-    (found,) = day_figures(lake, {}, {}, now, "Asia/Ho_Chi_Minh")
+    nothing = WarehouseReading({}, None)
+    (found,) = day_figures(lake, nothing, {}, now, "Asia/Ho_Chi_Minh")
     assert (found.state, found.lag) == ("missing", timedelta(hours=1))
-    (found,) = day_figures(lake, {}, {}, now, "UTC")
+    (found,) = day_figures(lake, nothing, {}, now, "UTC")
     assert (found.state, found.lag) == ("not expected", None)
     # 25 hours: Berlin's clocks go back on that day.
-    autumn = day_figures(lake, {}, {}, datetime(2025, 10, 27, tzinfo=UTC), "Europe/Berlin")[-1]
+    autumn = day_figures(lake, nothing, {}, datetime(2025, 10, 27, tzinfo=UTC), "Europe/Berlin")[-1]
     assert (autumn.day, autumn.lag) == (date(2025, 10, 26), timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
     ("away", "known"),
     [
-        ({"lake": None}, {"clicks", "spend_micros"}),
-        ({"ledger": None}, {"accepted"}),
-        ({"errors": None}, {"lag", "accepted", "clicks", "spend_micros"}),
-        ({"lake": None, "ledger": None}, set()),
+        ("lake", "clicks spend_micros"),
+        ("warehouse", "accepted"),
+        ("errors", "lag accepted clicks spend_micros"),
+        ("lake warehouse", ""),
     ],
-    ids=lambda value: "+".join(value),
 )
-def test_what_a_store_that_is_away_would_tell_is_not_known(
-    site_of_five: Site, away: Mapping[str, None], known: set[str]
-) -> None:
-    found = figures(site_of_five, **away).get(0, DayFigures(day(0)))
-    names = ("state", "lag", "accepted", "clicks", "spend_micros")
-    assert {name for name in names if getattr(found, name) is not None} == known
+def test_what_a_store_that_is_away_would_tell_is_not_known(site_of_five: Site, away: str, known: str) -> None:
+    found = figures(site_of_five, **dict.fromkeys(away.split())).get(0, DayFigures(day(0)))
+    told = ("state", "lag", "accepted", "clicks", "spend_micros")
+    assert [name for name in told if getattr(found, name) is not None] == known.split()
 
 
 class Recorded:
@@ -141,9 +166,10 @@ def test_each_store_is_asked_once_whatever_the_number_of_days_but_for_those_with
     lake, warehouse, objects = (
         Recorded(store, asked) for store in (site_of_five.lake, site_of_five.warehouse, site_of_five.objects)
     )
-    day_figures(read_lake(lake), warehouse.ledger(), standing_errors(objects), LATER, "UTC")
-    assert asked[:5] == ["day_states", "sources", "rejected_by_ingest_day", "ledger", "list day_errors/"]
-    assert [question for question in asked[5:] if str(day(3)) not in question] == []
+    day_figures(read_lake(lake), read_warehouse(warehouse), standing_errors(objects), LATER, "UTC")
+    of_all = ["day_states", "sources", "rejected_by_ingest_day", "ledger None", "closed_through", "closed_through"]
+    assert asked[:7] == [*of_all, "list day_errors/"]
+    assert [question for question in asked[7:] if str(day(3)) not in question] == []
     assert len(asked) <= 9
 
 

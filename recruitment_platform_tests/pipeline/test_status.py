@@ -1,12 +1,16 @@
 """How days stand, derived from real stores brought into each state by the steps themselves."""
 
+from collections import Counter
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from recruitment_platform.errors import ReconciliationError
+from recruitment_platform.pipeline import facts
 from recruitment_platform.pipeline.publish import stage_day
 from recruitment_platform.pipeline.status import DayStatus, day_statuses
+from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform_tests.pipeline.steps import compute, fail, materialize
 from recruitment_platform_tests.site import JOBS, NOW, Site, click, event
 
@@ -97,6 +101,51 @@ def test_days_whose_jobs_became_known_later_are_stale_and_no_others(site: Site) 
     assert "became known" in found[DAY].reason
     materialize(site, DAY, run_id="again")
     assert state_of(site) == "published"
+
+
+def test_days_computed_by_other_code_are_listed_as_stale_save_for_empty_ones(
+    clicked: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = DAY + timedelta(days=1)
+    monkeypatch.setattr(facts, "CODE_VERSION", "former")
+    materialize(clicked, DAY, empty)
+    monkeypatch.undo()
+    found = statuses(clicked)
+    assert {day: (found[day].state, found[day].cause) for day in (DAY, empty)} == {
+        DAY: ("stale", "code"),
+        empty: ("empty", ""),
+    }
+    assert "-former; now " in found[DAY].reason
+    materialize(clicked, DAY, run_id="again")
+    assert state_of(clicked) == "published"
+
+
+class Counted:
+    """An object store whose calls are counted by what they ask."""
+
+    def __init__(self, objects: FolderStore) -> None:
+        self.objects = objects
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.objects, name)
+
+
+def test_a_look_at_many_days_lists_no_more_than_one_at_a_few(site: Site) -> None:
+    site.employ()
+    days = [DAY - timedelta(days=number) for number in range(8)]
+    send_clicks(site, *days)
+    materialize(site, *days)
+    calls = []
+    for few in (2, 8):
+        store = Counted(site.objects)
+        found = day_statuses(site.lake, store, site.warehouse, TODAY, days[few - 1], DAY)  # type: ignore[arg-type]
+        assert [status.state for status in found] == ["published"] * few
+        calls.append(store.calls)
+    assert calls[0]["list"] == calls[1]["list"]
+    # Of each day its snapshot is read, and nothing else.
+    assert calls[1]["get"] - calls[0]["get"] == 6
 
 
 def test_a_day_that_could_not_be_published_has_failed_until_a_run_publishes_it(clicked: Site) -> None:
