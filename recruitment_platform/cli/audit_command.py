@@ -5,7 +5,6 @@ What belongs here: the command, and the audit's tables. What does not: what is c
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -19,7 +18,7 @@ from recruitment_platform.cli.progress import note, progress
 from recruitment_platform.cli.stores import existing_stores
 from recruitment_platform.errors import InputError, ReconciliationError
 from recruitment_platform.ingest.rereading import Reread, Unreadable, reread_file
-from recruitment_platform.pipeline.audit import DayAudit, audit_day, kind_of
+from recruitment_platform.pipeline.audit import DayAudit, audit_day, kind_of, shown_source
 from recruitment_platform.pipeline.reconciliation import SPEND, Comparison
 from recruitment_platform.pipeline.source_audit import LISTED, ComparedSource, ReadAgain, audit_sources
 from recruitment_platform.resources.kafka.sources import shown_position, shown_positions
@@ -32,8 +31,6 @@ Style = Literal["table", "json"]
 PLACES = ("lake", "snapshot", "facts", "ledger", "table", "table and adjustments")
 
 Cells = Sequence[str]
-
-_SHA256 = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 
 
 @click.command("audit")
@@ -83,7 +80,7 @@ def command(day: date, from_sources: bool, style: Style) -> None:
 def _audit_sources(settings: Settings, stores: Stores, day: date, style: Style) -> None:
     with progress(f"{day}", "rows read again") as advance:
         compared = audit_sources(stores.lake, day, _read_again(settings, stores), advance)
-    problems = [f"{short(source.source)}: {source.problem}" for source in compared if source.problem]
+    problems = [f"{shown_source(source.source)}: {source.problem}" for source in compared if source.problem]
     out = output.stdout()
     if style == "json":
         write_json({"day": day, "sources": [asdict(source) for source in compared]}, problems, out)
@@ -94,7 +91,7 @@ def _audit_sources(settings: Settings, stores: Stores, day: date, style: Style) 
         note(f"the lake has no event of {day}")
     for source in compared:
         if source.unreadable:
-            note(f"{short(source.source)} could not be read again: {source.unreadable}")
+            note(f"{shown_source(source.source)} could not be read again: {source.unreadable}")
     _fail_where(day, problems)
 
 
@@ -123,7 +120,7 @@ def _read_again(settings: Settings, stores: Stores) -> ReadAgain:
 def _write_compared(compared: Sequence[ComparedSource], out: TextIO) -> None:
     rows = [
         (
-            short(source.source),
+            shown_source(source.source),
             "" if source.unreadable else f"{source.in_source:,}",
             f"{source.in_lake:,}",
             f"{source.mended:,}" if source.mended else "",
@@ -138,7 +135,7 @@ def _write_compared(compared: Sequence[ComparedSource], out: TextIO) -> None:
     names = ("source", "in it", "in the lake", "mended", "missing", "extra", "expired", "holds", "read from")
     section("Rows of the day, in the sources and in the lake", names, rows, range(1, 7), out)
     differing = [
-        (short(source.source), row.what, row.create_time, shown_position(source.source, row.position))
+        (shown_source(source.source), row.what, row.create_time, shown_position(source.source, row.position))
         for source in compared
         for row in source.rows
     ]
@@ -164,11 +161,6 @@ def write_json(found: dict[str, Any], problems: Sequence[str], out: TextIO) -> N
     document = found | {"holds": not problems, "problems": list(problems)}
     json.dump(document, out, ensure_ascii=False, indent=1, default=lambda value: value.isoformat())
     out.write("\n")
-
-
-def short(text: str) -> str:
-    """The text for people: of a content's SHA-256, which names a source, the first digits."""
-    return _SHA256.sub(r"\1…", text)
 
 
 def section(title: str, names: Sequence[str], rows: Sequence[Cells], right: Sequence[int], out: TextIO) -> None:
@@ -207,8 +199,8 @@ def _headlines(audit: DayAudit) -> Iterator[str]:
         yield f"snapshot {audit.newer_snapshot} is newer; {came} of it"
     for source in audit.unclear:
         yield (
-            f"{short(source)}: it brought more since the snapshot, and mended rows of it were replayed: which of its "
-            "rows the snapshot has cannot be told; run the day, then audit it again"
+            f"{shown_source(source)}: it brought more since the snapshot, and mended rows of it were replayed: which "
+            "of its rows the snapshot has cannot be told; run the day, then audit it again"
         )
     if audit.later_rows:
         yield f"{audit.later_rows:,} rows in the lake are not in snapshot {snapshot.number}"
@@ -217,7 +209,7 @@ def _headlines(audit: DayAudit) -> Iterator[str]:
 def _sources(audit: DayAudit, currency: str, out: TextIO) -> None:
     rows = [
         (
-            short(source.source),
+            shown_source(source.source),
             f"{source.rows:,}",
             f"{source.replayed:,}" if source.replayed else "",
             f"{source.later_rows:,}" if source.later_rows else "",
@@ -239,7 +231,7 @@ def _kinds(audit: DayAudit, currency: str, out: TextIO) -> None:
     spend = output.money([line.click_micros for line in audit.kinds])
     rows = [
         (
-            short(line.source),
+            shown_source(line.source),
             line.kind,
             f"{line.accepted:,}",
             f"{line.distinct:,}",
@@ -278,7 +270,7 @@ def _rejected(audit: DayAudit, currency: str, out: TextIO) -> None:
     rows = [
         (
             row.ingest_date.isoformat(),
-            short(row.source),
+            shown_source(row.source),
             row.reason,
             f"{row.rows:,}",
             shown_position(row.source, row.first_position),
@@ -300,7 +292,7 @@ def _listed(audit: DayAudit, currency: str, out: TextIO) -> None:
     )
     section("To know of", ("what", "events"), [(what, f"{count:,}") for what, count in counts], (1,), out)
     rows = [
-        (row.reason, row.create_time, short(row.source), shown_position(row.source, row.position))
+        (row.reason, row.create_time, shown_source(row.source), shown_position(row.source, row.position))
         for row in audit.listed
     ]
     left = snapshot.conflicts + snapshot.ids_on_two_days - len(rows)
@@ -322,14 +314,16 @@ def _loads(audit: DayAudit, currency: str, out: TextIO) -> None:
             f"{load.changes[0]:+,}",
             f"{load.changes[1]:+,}",
             _signed(change),
-            short("; ".join(load.why)),
+            shown_source("; ".join(load.why)),
+            f"{load.row.dim_version}",
+            load.row.code_version,
             load.row.run_id,
         )
         for load, total, change in zip(audit.loads, spend, changed, strict=True)
     ]
-    changes = ("rows ±", "clicks ±", "spend ±")
-    names = ("loaded at, UTC", "manifest", "rows", "clicks", f"spend, {currency}", *changes, "why", "run")
-    section("Loads, and what each changed", names, rows, range(1, 8), out)
+    figures = ("rows", "clicks", f"spend, {currency}", "rows ±", "clicks ±", "spend ±")
+    names = ("loaded at, UTC", "manifest", *figures, "why", "dim_jobs", "code", "run")
+    section("Loads, and what each changed", names, rows, (*range(1, 8), 9), out)
 
 
 def _bookings(audit: DayAudit, currency: str, out: TextIO) -> None:

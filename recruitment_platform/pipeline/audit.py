@@ -4,8 +4,9 @@ All is read from the stores as they are, nothing is remembered for it. What belo
 not: adding up (`pipeline.reconciliation`), reading sources again (`pipeline.source_audit`), showing it (`cli`).
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -46,6 +47,7 @@ from recruitment_platform.resources.protocols import (
 LISTED = 10
 """How many of the ids that rule 1 lists are told one by one, of each reason."""
 
+_SHA256 = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 _LISTED_REASONS = ("conflict", "id_on_two_days")
 _KINDS_OF_SOURCES = {"file:": "file", KAFKA: "kafka", "simulator:": "simulated"}
 
@@ -207,10 +209,20 @@ def audit_day(lake: EventLake, store: ObjectStore, warehouse: Warehouse, day: da
         unclear=unclear,
         rejected=_rejected(lake, {source.source for source in sources}),
         listed=_listed(store, snapshot),
-        loads=tuple(Load(row, then) for row, then in zip(booked.loads, [None, *booked.loads], strict=False)),
+        loads=with_changes(booked.loads),
         closed=booked.closed,
         bookings=tuple(Booking(row, row == booked.in_force) for row in booked.bookings),
     )
+
+
+def with_changes(loads: Sequence[LedgerRow]) -> tuple[Load, ...]:
+    """Every load of a day, oldest first, with the one before it."""
+    return tuple(Load(row, before) for row, before in zip(loads, [None, *loads], strict=False))
+
+
+def shown_source(text: str) -> str:
+    """A text with names of sources for people: of a content's SHA-256, which names a file, the first digits."""
+    return _SHA256.sub(r"\1…", text)
 
 
 def kind_of(source: str) -> str:

@@ -8,19 +8,25 @@ from datetime import date, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recruitment_platform.errors import InputError
-from recruitment_platform.model.door import through
+from recruitment_platform.model.door import LAKE_SCHEMA, through
+from recruitment_platform.pipeline.adjustments import book_day
 from recruitment_platform.pipeline.audit import DayAudit, audit_day
-from recruitment_platform.pipeline.publish import stage_day
+from recruitment_platform.pipeline.publish import stage_day, verified
 from recruitment_platform.pipeline.reconciliation import EVERY_POSITION, KindOfSource, scanned
 from recruitment_platform.pipeline.totals import KINDS
+from recruitment_platform.resources.cassandra.lake import migrate_cassandra, open_cassandra_lake
 from recruitment_platform.resources.protocols import LakeScan, RejectedRow
+from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.pipeline.tampering import change_lake
 from recruitment_platform_tests.pipeline.test_status import compute, materialize
+from recruitment_platform_tests.resources.cassandra_lakes import address_of
+from recruitment_platform_tests.resources.lake_batches import append_all
 from recruitment_platform_tests.site import JOBS, NOW, RULES, Site, click, event
 
 DAY = date(2025, 6, 2)
@@ -116,6 +122,46 @@ def test_facts_that_are_staged_and_not_loaded_are_told_apart_from_the_table(publ
     found = sound(published)
     assert figures(found, "click") == {"lake": 4, "snapshot": 4, "facts": 4}
     assert figures(found, "click, as loaded") == {"ledger": 3, "table": 3}
+
+
+def test_a_closed_day_tells_what_was_billed_and_what_is_adjusted_since(published: Site) -> None:
+    assert published.warehouse.close_through(DAY, NOW)
+    published.send([click(f"{DAY} 20:00", 20, bid="3.5")], "test:late")
+    compute(published, [DAY], "late")
+    candidate, _ = verified(published.objects, DAY, "late")
+    book_day(published.objects, published.warehouse, candidate, "late")
+    found = sound(published)
+    assert (found.closed, found.newer_snapshot, found.later_rows) == (True, 2, 1)
+    assert set(figures(found, "click").values()) == {3}
+    assert figures(found, "click, adjusted") == {"snapshot": 4, "table and adjustments": 4}
+    spent = found.snapshot.click_micros + 3_500_000
+    assert figures(found, "spend in micros, adjusted") == {"snapshot": spent, "table and adjustments": spent}
+    assert [(one.row.clicks, one.row.spend_micros, one.in_force) for one in found.bookings] == [(1, 3_500_000, True)]
+    assert len(found.loads) == 1
+
+
+def test_a_day_of_a_lake_on_cassandra_is_explained_alike(
+    published: Site, cassandra_server: Server, keyspace: str
+) -> None:
+    address = address_of(cassandra_server, keyspace)
+    migrate_cassandra(address, RULES)
+    lake = open_cassandra_lake(address, RULES)
+    for state in published.lake.sources():
+        events = published.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
+        rows = events.filter(pc.equal(events["source"], state.source))
+        rows = rows.sort_by("position").cast(LAKE_SCHEMA)
+        assert append_all(lake, state.source, rows)
+    found = audit_day(lake, published.objects, published.warehouse, DAY)
+    embedded = audit(published)
+    assert found.problems == []
+    assert (found.kinds, found.comparisons) == (embedded.kinds, embedded.comparisons)
+    assert found.sources == embedded.sources
+    session = lake.connection.rows
+    key = "event_date, bucket, create_time, payload_hash, arrival, position"
+    lost = session.execute(f"SELECT {key} FROM tracking LIMIT 1").one()
+    session.execute(f"DELETE FROM tracking WHERE {' AND '.join(f'{name} = %s' for name in key.split(', '))}", lost)
+    first, *_ = audit_day(lake, published.objects, published.warehouse, DAY).problems
+    assert first == f"{lost[4]}: the lake holds 3 rows of the day, 4 were written"
 
 
 def rejected_row(position: int, reason: str, source: str = A) -> RejectedRow:
