@@ -19,7 +19,8 @@ from recruitment_platform.cli import output
 from recruitment_platform.cli.ingest_command import stopped_by_signals
 from recruitment_platform.cli.progress import note
 from recruitment_platform.cli.stores import check_home
-from recruitment_platform.errors import InputError
+from recruitment_platform.errors import InputError, StoreUnavailableError
+from recruitment_platform.resources.protocols import EventLake
 from recruitment_platform.resources.stores import open_event_lake, open_object_store, open_warehouse
 from recruitment_platform.settings import Settings
 
@@ -59,7 +60,7 @@ def command(port: int, host: str, days: int, once: bool) -> None:
     settings = Settings.from_environment()
     check_home(settings)
     opened = Opened(
-        lake=partial(open_event_lake, settings),
+        lake=partial(_lake, settings),
         objects=partial(open_object_store, settings),
         warehouse=partial(open_warehouse, settings),
     )
@@ -78,3 +79,10 @@ def command(port: int, host: str, days: int, once: bool) -> None:
             raise InputError(
                 f"port {port} of {host} cannot be used ({error.strerror}); choose others by --port and --host"
             ) from error
+
+
+def _lake(settings: Settings) -> EventLake:
+    """The lake, which is not made where there is none yet: who only looks makes none."""
+    if settings.profile == "local" and not settings.lake_path.exists():
+        raise StoreUnavailableError(f"there is none in {settings.home} yet; begin with simulate or import")
+    return open_event_lake(settings)

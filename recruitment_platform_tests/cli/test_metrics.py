@@ -100,8 +100,12 @@ def test_a_warehouse_that_cannot_be_read_is_told_and_the_lake_is_read(
     assert re.search(r"the warehouse cannot be read, .* cannot be used", caplog.text)
 
 
-def test_a_home_without_anything_in_it_is_told(within: Call) -> None:
+def test_looking_makes_no_home_and_no_lake(home: Path, within: Call) -> None:
     assert_clear(within("metrics", "--once"), 2, "there is nothing in")
+    home.mkdir()
+    done = within("metrics", "--once")
+    assert (done.code, values(done.out)["recruitment_store_up{store=lake}"]) == (0, 0)
+    assert list(home.iterdir()) == []
 
 
 def test_a_port_that_is_in_use_is_told(site: Site, within: Call) -> None:
