@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Candidates in order of preference; `make PYTHON=…` names one.
 PYTHON ?= python3.13 python3.12 python3.11 python3
+# Processes that share the suite, each with servers of its own, 2 GB or so.
+WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ ui: $(VENV)/installed ## Dagster's web page and daemon, until Ctrl-C
 
 test: lint ## lint, types and the whole suite
 	$(BIN)/python -m recruitment_platform_tests.servers_fixtures
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/installed-test ## style, format and types
 	$(BIN)/python -m ruff check .

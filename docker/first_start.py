@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -26,7 +27,7 @@ ADMIN = "cassandra"
 """The user whom a new Cassandra has, with this password too."""
 
 PATIENCE = 120.0
-"""Seconds in which Cassandra must let its own user in: a new one makes it some seconds after it answers."""
+"""Seconds in which Cassandra must let its own user in, and make ours: a new one answers before it is ready."""
 
 _PAUSE = 2.0
 
@@ -41,18 +42,13 @@ def make_role(address: CassandraAddress, admin_password: str) -> None:
         raise StoreUnavailableError("RECRUITMENT_CASSANDRA_USER and RECRUITMENT_CASSANDRA_PASSWORD are not set")
     secrets = {"password": password.get_secret_value(), "admin_password": admin_password}
     quoted = {name: secret.replace("'", "''") for name, secret in secrets.items()}
-    statements = Path(__file__).with_name("cassandra_roles.cql").read_text(encoding="utf-8").split(";")
-    cluster, is_new = _connected(address, admin_password)
-    try:
-        for statement in statements if is_new else ():
-            cluster.connect().execute(Template(statement.strip()).substitute(quoted, user=user))
-    except (DriverException, NoHostAvailable) as error:
-        # What the statement was holds the passwords, and so may what the driver says of it.
-        raise StoreUnavailableError(
-            f"Cassandra at {address.hosts[0]} refused to make the user {user}: {type(error).__name__}"
-        ) from None
-    finally:
-        cluster.shutdown()
+    template = Path(__file__).with_name("cassandra_roles.cql").read_text(encoding="utf-8")
+    statements = [Template(statement.strip()).substitute(quoted, user=user) for statement in template.split(";")]
+    deadline = time.monotonic() + PATIENCE
+    while (reason := _refusal(address, admin_password, statements)) and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+    if reason:
+        raise StoreUnavailableError(f"Cassandra at {address.hosts[0]} {reason}")
 
 
 def make_bucket(address: S3Address) -> None:
@@ -79,22 +75,28 @@ def make_bucket(address: S3Address) -> None:
         client.close()
 
 
-def _connected(address: CassandraAddress, admin_password: str) -> tuple[Cluster, bool]:
-    """Cassandra as its first user, and whether that still has its first password."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        for password in (admin_password, ADMIN):
-            cluster = _cluster(address, password)
-            try:
-                cluster.connect()
-            except (DriverException, NoHostAvailable) as error:
-                cluster.shutdown()
-                reason = " ".join(str(error).split())[:200]
+def _refusal(address: CassandraAddress, admin_password: str, statements: Sequence[str]) -> str:
+    """Why the statements could not be carried out; empty once they are, by the first user with its first password."""
+    reason = ""
+    for password in (admin_password, ADMIN):
+        cluster = _cluster(address, password)
+        is_in = False
+        try:
+            session = cluster.connect()
+            is_in = True
+            for statement in statements if password != admin_password else ():
+                session.execute(statement)
+        except (DriverException, NoHostAvailable) as error:
+            if is_in:
+                # What the driver says of the statements may hold the passwords.
+                reason = f"refused to make the user {address.user}: {type(error).__name__}"
             else:
-                return cluster, password != admin_password
-        if time.monotonic() > deadline:
-            raise StoreUnavailableError(f"Cassandra at {address.hosts[0]} does not let the user {ADMIN} in: {reason}")
-        time.sleep(_PAUSE)
+                reason = f"does not let the user {ADMIN} in: {' '.join(str(error).split())[:200]}"
+        else:
+            return ""
+        finally:
+            cluster.shutdown()
+    return reason
 
 
 def _cluster(address: CassandraAddress, password: str) -> Cluster:
