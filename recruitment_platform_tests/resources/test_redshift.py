@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from recruitment_platform.errors import ClosedDayError, ReconciliationError, StoreUnavailableError, SupersededError
+from recruitment_platform.errors import (
+    ClosedDayError,
+    ReconciliationError,
+    SettingsError,
+    StoreUnavailableError,
+    SupersededError,
+)
 from recruitment_platform.model.contract import DIM_JOBS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
@@ -258,6 +264,24 @@ def test_loads_and_readers_at_once_all_come_through_where_the_cluster_is_seriali
         assert all(totals[DAY].rows in (0, 20) for totals, _ in (found.result(60) for found in reading))
     for (row, _), rows in zip(loads[3:], FEW_OF, strict=True):
         check_day(warehouse, row, rows)
+
+
+def test_a_schema_of_before_days_could_be_closed_is_told_to_be_migrated_and_then_holds_what_it_held(
+    redshift: RedshiftPlace, store: ObjectStore, warehouse: RedshiftWarehouse, loaded: LedgerRow
+) -> None:
+    name = redshift.address.schema_name
+    with superuser(redshift.server) as connection:
+        for table in ("billing_close", "fact_adjustments", "adjustment_ledger"):
+            connection.execute(f"DROP TABLE {name}.{table} CASCADE")
+    row, keys = staged(store, DAY, 2, MANY)
+    for action in (warehouse.closed_through, warehouse.adjusted, lambda: warehouse.load_day(row, keys)):
+        with pytest.raises(SettingsError, match="run recruitment-platform migrate"):
+            action()
+    check_day(warehouse, loaded, FEW)
+    warehouse.create_tables()
+    assert warehouse.load_day(row, keys)
+    assert warehouse.close_through(DAY, loaded.loaded_at)
+    check_day(warehouse, row, MANY)
 
 
 def someone_waits(redshift: RedshiftPlace) -> bool:
