@@ -39,7 +39,7 @@ from recruitment_platform.resources.protocols import DayState, EventLake, Object
 State = Literal["published", "empty", "stale", "missing", "failed", "not expected"]
 
 STATES: dict[State, str] = {
-    "published": "the fact table holds the day as the lake has it",
+    "published": "the fact table holds the day as the lake has it, once it is closed together with its adjustments",
     "empty": "published, and the lake has no event of the day",
     "stale": "published, but from an older state than the one at hand",
     "missing": "expected, but never loaded",
