@@ -42,5 +42,3 @@ class SupersededError(PlatformError):
 
 class ClosedDayError(PlatformError):
     """The day was closed for billing: its facts stay as they were billed, and change by a restatement alone."""
-
-    exit_code = 6

@@ -13,10 +13,14 @@ from pydantic.fields import FieldInfo
 from recruitment_platform.automation.exporter import METRICS
 from recruitment_platform.cli import COMMANDS, EXIT_CODES
 from recruitment_platform.model.contract import (
+    ADJUSTMENT_LEDGER,
+    BILLING_CLOSE,
     DERIVED,
     DIM_JOBS,
     DIM_PUBLISHERS,
+    FACT_ADJUSTMENTS,
     HOURLY_FACTS,
+    JOB_ADJUSTMENTS,
     JOB_PERFORMANCE,
     LOAD_LEDGER,
     TRACKING,
@@ -51,6 +55,10 @@ def tables() -> dict[str, str]:
         "dim_jobs": DIM_JOBS.columns,
         "dim_publishers": DIM_PUBLISHERS.columns,
         "load_ledger": LOAD_LEDGER.columns,
+        "billing_close": BILLING_CLOSE.columns,
+        "fact_adjustments": FACT_ADJUSTMENTS.columns,
+        "job_adjustments": JOB_ADJUSTMENTS.columns,
+        "adjustment_ledger": ADJUSTMENT_LEDGER.columns,
     }
     columns = {name: _columns(found) for name, found in contracts.items()}
     return columns | {

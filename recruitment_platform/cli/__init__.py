@@ -46,7 +46,6 @@ EXIT_CODES = {
     3: "a store cannot be used: held by another program, full, not writable",
     4: "counts do not reconcile, or differ from the simulation's truth: such days are not as they should be",
     5: "something newer is in force already: this older work changed nothing",
-    6: "the day is closed for billing: its facts stay as they were billed",
     130: "interrupted",
 }
 """What each exit code means."""

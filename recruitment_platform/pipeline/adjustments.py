@@ -1,11 +1,13 @@
 """Adjustments: what a closed day's events say beyond the facts that were billed, booked beside these.
 
-What belongs here: the difference between the facts as computed and those in the warehouse, and its booking. What does
-not: verifying what was computed (`publish`), the booking's transaction (`resources`), when a day is closed (`billing`).
+What belongs here: the difference between the facts as computed and those in the warehouse, its booking, and the sum of
+facts and adjustments. What does not: verifying what was computed (`publish`), the booking's transaction (`resources`),
+when a day is closed (`billing`).
 """
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -69,6 +71,19 @@ def differences(computed: pa.Table, billed: pa.Table) -> pa.Table:
         connection.register("billed", billed.select(columns))
         found = connection.sql(load_sql("pipeline", "adjustments")).to_arrow_table()
     return found.select(columns).cast(arrow_schema(FACT_ADJUSTMENTS))
+
+
+def with_adjustments(facts: pa.Table, adjustments: pa.Table) -> pa.Table:
+    """What both add up to by the facts' key, keys that come to nothing left out: rows as `FACT_ADJUSTMENTS`."""
+    schema = arrow_schema(FACT_ADJUSTMENTS)
+    rows = pa.concat_tables([facts.select(schema.names), adjustments.select(schema.names)])
+    measures = [name for name in schema.names if name not in FACT_ADJUSTMENTS.key]
+    summed = rows.group_by(list(FACT_ADJUSTMENTS.key), use_threads=False).aggregate(
+        [(name, "sum") for name in measures]
+    )
+    found = summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names]).select(schema.names)
+    nothing = reduce(pc.and_, (pc.equal(found[name], 0) for name in measures))
+    return found.filter(pc.invert(nothing)).cast(schema)
 
 
 def _computed(store: ObjectStore, candidate: FactsManifest) -> pa.Table:

@@ -40,7 +40,7 @@ from recruitment_platform.resources.protocols import DayState, EventLake, Object
 State = Literal["published", "empty", "stale", "missing", "failed", "not expected"]
 
 STATES: dict[State, str] = {
-    "published": "the fact table holds the day as the lake has it",
+    "published": "the fact table holds the day as the lake has it, once it is closed together with its adjustments",
     "empty": "published, and the lake has no event of the day",
     "stale": "published, but from an older state than the one at hand",
     "missing": "expected, but never loaded",
@@ -50,8 +50,8 @@ STATES: dict[State, str] = {
 """What each state means."""
 
 Cause = Literal["", "events", "manifest", "jobs", "code"]
-"""What made a day stale: later events, a manifest not yet loaded, jobs that became known, the code. Only the first is
-a reason to compute it again unasked."""
+"""What made a day stale: later events, a manifest not yet loaded, jobs that became known, the code. Days that are stale
+by code are listed, and never computed again unasked."""
 
 READ_AT_ONCE = 16
 """Manifests that are read at the same time: a bucket answers each in its own while."""

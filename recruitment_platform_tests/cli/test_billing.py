@@ -117,3 +117,21 @@ def test_late_events_of_a_closed_day_are_listed_as_adjustments_until_it_is_resta
 @pytest.mark.parametrize("command", [("close", "--through", DAY), ("adjustments",), ("restate", DAY)])
 def test_a_home_that_is_not_there_is_told(home: Path, within: Call, command: tuple[str, ...]) -> None:
     assert_clear(within(*command), 2, "there is nothing in", str(home))
+
+
+def test_a_closed_day_of_a_simulation_matches_its_truth_with_its_adjustments(
+    home: Path, within: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulator's late events come in with the next day's traffic, once the day is closed."""
+    monkeypatch.setenv("RECRUITMENT_ENGINE", "duckdb")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    days = [str(yesterday - timedelta(days=number)) for number in (2, 1, 0)]
+    simulated = ("--events-per-day", "300", "--seed", "3", "--faults", "all")
+    assert within("simulate", "--from", days[0], "--to", days[0], *simulated).code == 0
+    assert within("run", "--from", days[0], "--to", days[0]).code == 0
+    assert within("close", "--through", days[0]).code == 0
+    assert within("simulate", "--from", days[1], "--to", days[2], *simulated).code == 0
+    assert within("run", "--from", days[0], "--to", days[2]).code == 0
+    found = {line.split()[0]: line for line in within("status").out.split("\n\n")[0].splitlines()[2:]}
+    assert all(" matched" in found[day] for day in days), found
+    assert "adjusted" in found[days[0]]
