@@ -1,13 +1,14 @@
 """A thousand events a second, for minutes, with the sensors on: all are in the facts, and how soon.
 
-The day before today is sent at that pace: today's own traffic cannot be simulated before it is over. What the sensors do
-is the same for both days.
+The day before today is sent at that pace: today's own traffic cannot be simulated before it is over. What the sensors
+do is the same for both days.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -125,9 +126,10 @@ def test_a_thousand_events_a_second_are_all_in_the_facts(tmp_path: Path, capsys:
     median, most, longest = np.quantile(latency, [0.5, 0.95, 1])
     with capsys.disabled():
         print(
-            f"\n{told[-1].received:,} events of {len(stores.lake.days())} days in {seconds:,.0f} s, {rate:,.0f} a second;"
-            f" {len(runs)} runs of {runs_took(runs):.1f} s at the median; from event to fact {median:.1f} s at the"
-            f" median, {most:.1f} s at the 95th percentile, {longest:.1f} s at most"
+            f"\n{told[-1].received:,} events of {len(stores.lake.days())} days in {seconds:,.0f} s,"
+            f" {rate:,.0f} a second; {len(runs)} runs of {runs_took(runs):.1f} s at the median;"
+            f" from event to fact {median:.1f} s at the median, {most:.1f} s at the 95th percentile,"
+            f" {longest:.1f} s at most"
         )
 
 
@@ -144,7 +146,7 @@ def assert_loaded_for_new_events_only(stores: Stores) -> None:
     assert ledger.keys() == set(stores.lake.days())
     for day in ledger:
         marks = [load.watermark for load in stores.warehouse.loads(day)]
-        assert all(later != former for former, later in zip(marks, marks[1:], strict=False)), f"{day}: {marks}"
+        assert all(later != former for former, later in pairwise(marks)), f"{day}: {marks}"
 
 
 def runs_of_the_sensors(settings: Settings) -> list[dg.RunRecord]:
@@ -174,7 +176,7 @@ def latencies(stores: Stores, source: str, sent: Sequence[Slice]) -> Seconds:
         positions = of_source(stores, day, source)
         loads = [load for load in stores.warehouse.loads(day) if source in load.watermark]
         reached = [load.watermark[source] for load in loads]
-        committed = np.array([load.loaded_at.replace(tzinfo=UTC).timestamp() for load in loads])
+        committed = np.array([load.loaded_at.timestamp() for load in loads])
         at = np.searchsorted(reached, positions)
         assert (at < len(loads)).all(), f"{day}: events beyond {reached[-1:]} are in no load"
         found.append(committed[at] - began[np.searchsorted(ends, positions)])
