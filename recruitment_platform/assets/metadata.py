@@ -159,7 +159,7 @@ def audit_entry(day: date, loads: Sequence[LedgerRow], currency: str) -> dg.Mark
     told = with_changes(loads)[-LOADS_SHOWN:]
     for load in told:
         row, (_, clicks, micros) = load.row, load.changes
-        change = f"{'+' if micros >= 0 else ''}{_amount(micros)}"
+        change = ("+" if micros >= 0 else "") + _amount(micros)
         figures = (f"{row.rows:,}", f"{row.clicks:,}", _amount(row.spend_micros), f"{clicks:+,}", change)
         lines.append(f"| {row.loaded_at:%Y-%m-%d %H:%M:%S} | {' | '.join(figures)} |")
     more = [f"and {len(loads) - len(told):,} before"] if len(loads) > len(told) else []

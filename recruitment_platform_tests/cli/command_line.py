@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = (sys.executable, "-W", "error", "-m", "recruitment_platform.cli")
+# Dagster's own event log, on Python 3.12 and later, is let do as in pytest's settings.
+_DAGSTERS = "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:dagster._core.storage.event_log.sql_event_log"
+MODULE = (sys.executable, "-W", "error", "-W", _DAGSTERS, "-m", "recruitment_platform.cli")
 
 
 @dataclass(frozen=True)

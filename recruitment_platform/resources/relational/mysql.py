@@ -140,6 +140,8 @@ def _explain(error: sa.exc.DBAPIError, address: MySQLAddress) -> str | None:
     cause = _CAUSES.get(code)
     if cause is None:
         return f"failed: {told}" if isinstance(error, sa.exc.OperationalError) else None
+    if "CERTIFICATE_VERIFY_FAILED" in told and "mismatch" in told:
+        return "is not trusted: its certificate is of another host; set RECRUITMENT_MYSQL_HOST to a name that it has"
     if "CERTIFICATE_VERIFY_FAILED" in told:
         return f"is not trusted: its certificate is not what {address.tls_ca}, RECRUITMENT_MYSQL_TLS_CA, vouches for"
     if code == CR.CR_CONN_HOST_ERROR:
