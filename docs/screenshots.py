@@ -183,7 +183,7 @@ def automation(page: Page, _: Shown) -> None:
 
 
 def sensor(page: Page, _: Shown) -> None:
-    """The sensor's ticks of an hour, those that asked for runs below."""
+    """The looks of an hour that asked for runs."""
     page.get_by_role("button", name="1hr").click()
     page.get_by_text("All ticks").click()
     page.get_by_role("menuitem", name="Requested").click()
@@ -192,7 +192,7 @@ def sensor(page: Page, _: Shown) -> None:
 
 PICTURES = (
     Picture("lineage", lambda _: "asset-groups", lineage, 980),
-    Picture("day", lambda shown: shown.day(shown.last), day, 1500),
+    Picture("day", lambda shown: shown.day(shown.last), day, 1412),
     Picture("failed_day", lambda shown: shown.failed and shown.day(shown.failed), failed_day, 760),
     Picture("closed_day", lambda shown: shown.closed and shown.day(shown.closed), closed_day, 900),
     Picture("columns", lambda _: f"assets/{FACTS}", columns),
