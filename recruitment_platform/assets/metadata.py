@@ -1,7 +1,8 @@
 """What the assets tell of themselves: schema and lineage of their definition, and the figures of each day.
 
-What belongs here: from contracts and manifests to Dagster's metadata. What does not: the plot (`plot`), what is done
-with a day (the assets' files). https://docs.dagster.io/guides/build/assets/metadata-and-tags
+What belongs here: from contracts and manifests to Dagster's metadata. What does not: the plot (`plot`), rates and rows
+at a glance (`preview`), what is done with a day (the assets' files).
+https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recruitment_platform.assets.preview import busiest_rows, rates
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.contract import DIM_JOBS, Column, Table
 from recruitment_platform.pipeline.adjustments import BookedDay
@@ -30,8 +32,6 @@ from recruitment_platform.resources.protocols import DayState, LedgerRow, Object
 from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
 
 Metadata = dict[str, Any]
-
-ROWS_OF_PREVIEW = 5
 
 LOADS_SHOWN = 5
 SOURCES_SHOWN = 8
@@ -140,8 +140,12 @@ def loaded_metadata(
 
     `loads` are all of the day, oldest first: the newest ones are told, and the command that explains them.
     """
-    loaded = {"preview": _preview(rows), "audit": audit_entry(facts.day, loads, currency)}
-    return _pictured(plot) | _figures(facts, currency) | loaded | _links(store, facts) | _origin(facts)
+    read = {
+        "rates": dg.MetadataValue.md(rates(facts, currency)),
+        "preview": dg.MetadataValue.md(busiest_rows(rows, store)),
+        "audit": audit_entry(facts.day, loads, currency),
+    }
+    return _pictured(plot) | _figures(facts, currency) | read | _links(store, facts) | _origin(facts)
 
 
 def audit_entry(day: date, loads: Sequence[LedgerRow], currency: str) -> dg.MarkdownMetadataValue:
@@ -155,7 +159,7 @@ def audit_entry(day: date, loads: Sequence[LedgerRow], currency: str) -> dg.Mark
     told = with_changes(loads)[-LOADS_SHOWN:]
     for load in told:
         row, (_, clicks, micros) = load.row, load.changes
-        change = f"{'+' if micros >= 0 else ''}{_amount(micros)}"
+        change = ("+" if micros >= 0 else "") + _amount(micros)
         figures = (f"{row.rows:,}", f"{row.clicks:,}", _amount(row.spend_micros), f"{clicks:+,}", change)
         lines.append(f"| {row.loaded_at:%Y-%m-%d %H:%M:%S} | {' | '.join(figures)} |")
     more = [f"and {len(loads) - len(told):,} before"] if len(loads) > len(told) else []
@@ -193,7 +197,7 @@ def reported_metadata(facts: FactsManifest, currency: str) -> Metadata:
 
 def fact_rows(store: ObjectStore, facts: FactsManifest) -> pa.Table:
     """The facts of a manifest: the columns of the plot and the preview."""
-    columns = ["hours", "job_id", "publisher_id", "campaign_id", "company_id", "clicks", "conversion", "spend_hour"]
+    columns = ["hours", "job_id", "publisher_id", "company_id", "clicks", "conversion", "spend_hour"]
     try:
         files = [store.local(entry.key) for entry in facts.files if entry.rows]
     except FileNotFoundError as error:
@@ -287,11 +291,3 @@ def _sources(snapshot: SnapshotManifest, brought: Sequence[DayState]) -> dg.Mark
 
 def _manifest(store: ObjectStore, prefix: str, number: int) -> dg.PathMetadataValue:
     return dg.MetadataValue.path(store.uri(manifest_key(prefix, number)))
-
-
-def _preview(rows: pa.Table) -> dg.MarkdownMetadataValue:
-    if not rows.num_rows:
-        return dg.MetadataValue.md("no rows")
-    top = rows.sort_by([("clicks", "descending"), ("spend_hour", "descending")]).slice(0, ROWS_OF_PREVIEW)
-    lines = [top.column_names, ["---"] * top.num_columns, *([*row.values()] for row in top.to_pylist())]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))

@@ -26,6 +26,7 @@ from recruitment_platform.assets.catalog import (
     MYSQL_EVENTS,
     STAGED,
     WAREHOUSE_POOL,
+    backfill_policy,
     kinds,
 )
 from recruitment_platform.assets.mysql_events import mysql_events_spec
@@ -37,6 +38,7 @@ from recruitment_platform.assets.steps import (
     days_of_run,
     failure,
     platform_failures,
+    tried_again,
 )
 from recruitment_platform.checks.published import CheckedDays, check_specs, staging_checks, table_checks
 from recruitment_platform.errors import ClosedDayError, PlatformError, ReconciliationError, StoreUnavailableError
@@ -61,7 +63,9 @@ Readers trust manifests only; the highest number is in force. The files are thos
 copied. A day whose facts are not its snapshot's is not published, and keeps its former facts; superseded files are
 removed once they are old enough, never those in force.
 """
-FACTS_DESCRIPTION = """The fact table: hourly facts per job. Analysts read it by the view `job_performance`, with names.
+FACTS_DESCRIPTION = """The fact table: hourly facts per job. Analysts read it by the view `job_performance`, with names:
+
+    recruitment-platform query "select * from job_performance where dates = '2026-11-20'"
 
 The warehouse's `dim_jobs` and `dim_publishers` are brought to the version in force with it. A day is replaced whole, by
 the manifest in force, in one transaction with its row of the ledger; `dagster/data_version` is its digest. `bid_set`
@@ -278,7 +282,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         check_specs=check_specs(),
         can_subset=True,
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=WAREHOUSE_POOL,
     )
     def publish(
@@ -291,7 +295,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         if not selected:
             raise dg.Failure("these checks are evaluated while a day is published: materialize their asset with them")
         days = days_of_run(context)
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             store = objects()
             publishing = _Publishing(
                 store,
@@ -314,7 +318,8 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
         except StoreUnavailableError as error:
             context.log.warning(f"superseded files were left where they are: {error}")
         if publishing.failed:
-            raise _failure(publishing.failed, len(days))
+            with tried_again(context, settings):
+                raise _failure(publishing.failed, len(days))
 
     return publish
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "produce": "Sends simulated traffic or exported events into Kafka.",
     "ingest": "Takes events in from Kafka: all that is there, or what comes.",
     "run": "Materializes a range of days, from the lake to the fact table.",
+    "backfill": "Materializes the days of a range that need it, in runs of some days, the newest first.",
     "close": "Closes the days up to one for billing: from then on their facts stay as they are.",
     "adjustments": "What events that came after the close would change of closed days.",
     "restate": "Replaces closed days by what their events say now, on purpose.",
@@ -33,6 +34,7 @@ COMMANDS = {
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
+    "metrics": "Serves the platform's own figures to Prometheus.",
     "servers": "Starts, lists and stops the real servers as processes of this machine, for development.",
     "ui": "Serves Dagster's web page and runs its daemon.",
 }

@@ -179,13 +179,20 @@ def test_many_loads_and_sources_still_fit_what_is_shown_unasked(ran: Ran) -> Non
     assert max(len(entry), len(told["sources"].md_str)) <= LONGEST
 
 
-def test_the_preview_shows_the_rows_with_the_most_clicks(ran: Ran) -> None:
-    header, _, *rows = ran.metadata("redshift_fact_events", 1)["preview"].splitlines()
-    assert header == "| hours | job_id | publisher_id | campaign_id | company_id | clicks | conversion | spend_hour |"
+def test_the_facts_show_rates_and_the_busiest_rows_with_names(ran: Ran) -> None:
+    told = ran.metadata("redshift_fact_events", 1)
+    assert told["rates"].splitlines() == [
+        "- 33.33 % of the clicks became applications",
+        "- 100.00 % of the applications were qualified",
+        "- 1.5000 USD a click",
+        "- 4.5000 USD an application",
+    ]
+    header, _, *rows = told["preview"].splitlines()
+    assert header == "| hour | job | company | publisher | clicks | applications | spend |"
     assert rows[:3] == [
-        "| 0 | 1 | 1 | 10 | 100 | 1 | 0 | 1.500000 |",
-        "| 8 | 2 | 1 | 11 | 101 | 1 | 0 | 1.500000 |",
-        "| 16 | 1 | 1 | 10 | 100 | 1 | 0 | 1.500000 |",
+        "| 0 | 1 Cook | 100 | 1 | 1 | 0 | 1.50 |",
+        "| 8 | 2 Nurse | 101 | 1 | 1 | 0 | 1.50 |",
+        "| 16 | 1 Cook | 100 | 1 | 1 | 0 | 1.50 |",
     ]
 
 
@@ -240,6 +247,7 @@ def test_a_day_without_events_is_published_empty(ran: Ran) -> None:
     told = _values(materializations(ran.instance, outcome.run_id)["redshift_fact_events", str(day(10))])
     assert (told["dagster/partition_row_count"], told["preview"]) == (0, "no rows")
     assert told["plot"].startswith("![")
+    assert told["rates"] == "none"
 
 
 def test_days_again_alone_or_in_a_range_keep_their_digests(ran: Ran) -> None:
