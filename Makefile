@@ -36,6 +36,7 @@ bench: $(VENV)/installed-test ## the measurements of the README
 	$(BIN)/python -m benchmarks.daily_path
 	$(BIN)/python -m benchmarks.cassandra_read
 	$(BIN)/python -m benchmarks.kafka_ingest
+	$(BIN)/python -m benchmarks.sensor_tick
 
 clean: ## removes the environment and caches; what was simulated or imported stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

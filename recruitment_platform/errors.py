@@ -38,3 +38,7 @@ class SupersededError(PlatformError):
     """A newer snapshot or dimension is already in force: this older work is refused and changes nothing."""
 
     exit_code = 5
+
+
+class ClosedDayError(PlatformError):
+    """The day was closed for billing: its facts stay as they were billed, and change by a restatement alone."""

@@ -35,6 +35,15 @@ def local_day(at: datetime, settings: Settings) -> date:
     return at.astimezone(ZoneInfo(settings.time_zone)).date()
 
 
+def last_expected_day(at: datetime, settings: Settings) -> date:
+    """The newest day that must be published at that instant: the day before, once the grace has passed by the clock.
+
+    By the clock of the platform's time zone, so that it is the same hour on days of 23 and 25 hours too.
+    """
+    clock = at.astimezone(ZoneInfo(settings.time_zone)).replace(tzinfo=None)
+    return (clock - settings.freshness_grace).date() - timedelta(days=1)
+
+
 def check_range(settings: Settings, first: date, last: date, now: datetime | None = None) -> None:
     """Raises InputError unless every day from `first` to `last` is a partition, saying which is none and why."""
     today = local_day(now or datetime.now(UTC), settings)
@@ -51,3 +60,14 @@ def check_range(settings: Settings, first: date, last: date, now: datetime | Non
 def days_between(first: date, last: date) -> list[date]:
     """The days from `first` to `last`, both included."""
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def spans(days: Iterable[date]) -> str:
+    """The days in words, those that follow on each other as one: `2024-03-01 to 2024-03-03, 2024-03-09`."""
+    rows: list[list[date]] = []
+    for day in sorted(days):
+        if rows and day - rows[-1][-1] == timedelta(days=1):
+            rows[-1].append(day)
+        else:
+            rows.append([day])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 1 else f"{row[0]}" for row in rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recruitment_platform.addresses import (
@@ -34,6 +34,19 @@ GROUPS: Mapping[str, type[BaseSettings]] = {
     "spark": SparkAddress,
 }
 """The groups of settings that have a prefix of their own, by the attribute of `Settings` that holds them."""
+
+DURATIONS = (
+    "max_event_age",
+    "max_event_ahead",
+    "warehouse_wait",
+    "keep_superseded",
+    "freshness_grace",
+    "freshness_interval",
+    "late_data_interval",
+    "attempt_pause",
+    "retry_pause",
+)
+"""Settings that are durations: in seconds, or as ISO 8601."""
 
 
 class Settings(BaseSettings):
@@ -71,6 +84,45 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="Age at which superseded snapshots and staged files are removed; those in force never are.",
     )
+    days_per_run: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most days of one run, when a backfill or a sensor runs more of them; unset or 0 is all in one.",
+    )
+    freshness_grace: timedelta = Field(
+        default=timedelta(hours=7),
+        description="How long a day may be over, or its facts older than late events, before the freshness sensor asks"
+        " for it.",
+    )
+    look_back_days: int = Field(
+        default=365, ge=1, description="How many days back the freshness sensor expects every day to be published."
+    )
+    freshness_interval: timedelta = Field(
+        default=timedelta(minutes=5), description="How often the freshness sensor looks."
+    )
+    late_data_interval: timedelta = Field(
+        default=timedelta(minutes=5),
+        description="How often the late data sensor looks; short, it keeps today near real time.",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="How often sensors ask for a day with the same input before they give it up."
+    )
+    attempt_pause: timedelta = Field(
+        default=timedelta(minutes=5),
+        description="Pause before a day's second attempt; before each further one it is six times as long.",
+    )
+    step_retries: int = Field(
+        default=2,
+        ge=0,
+        description="How often a step is tried again within its run where a store is away; never in a run of the"
+        " command line.",
+    )
+    retry_pause: timedelta = Field(
+        default=timedelta(seconds=10), description="Pause before that, about; it doubles from one time to the next."
+    )
+    alert_webhook: SecretStr | None = Field(
+        default=None, description="Address that alerts are sent to, as JSON by POST. It is kept as a secret."
+    )
     cassandra: CassandraAddress = Field(default_factory=CassandraAddress)
     kafka: KafkaAddress = Field(default_factory=KafkaAddress)
     mysql: MySQLAddress = Field(default_factory=MySQLAddress)
@@ -87,14 +139,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not an IANA time zone such as UTC or Asia/Ho_Chi_Minh") from error
         return value
 
-    @field_validator("max_event_age", "max_event_ahead", "warehouse_wait", "keep_superseded", mode="before")
+    @field_validator(*DURATIONS, mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if isinstance(value, str) and value.isascii() and value.isdigit():
             return timedelta(seconds=int(value))
         return value
 
-    @field_validator("max_event_age", "max_event_ahead", "warehouse_wait", "keep_superseded")
+    @field_validator(*DURATIONS)
     @classmethod
     def _not_negative(cls, value: timedelta) -> timedelta:
         if value < timedelta(0):

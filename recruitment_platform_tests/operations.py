@@ -19,7 +19,7 @@ WATCHED = {
     "lake": ("scan", "ids_on_two_days"),
     "relational": ("refresh_dim_jobs", "dim_jobs", "dim_publishers", "replace_events"),
     "objects": ("put_if_absent", "put_file", "delete"),
-    "warehouse": ("replace_dimension", "load_day", "totals"),
+    "warehouse": ("closed_through", "replace_dimension", "load_day", "replace_adjustments", "totals"),
     "engine": ("run",),
 }
 """The operations that change a store, or read what others change."""

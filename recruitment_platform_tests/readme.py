@@ -1,7 +1,7 @@
 """The README's tables, made from what they describe; `python -m recruitment_platform_tests.readme` writes them anew.
 
-What belongs here: the contract's tables, the settings, the commands and the exit codes as Markdown. What does not: the
-README's own words.
+What belongs here: the contract's tables, the settings, the commands, the exit codes, the metrics as Markdown. What does
+not: the README's own words.
 """
 
 import re
@@ -10,12 +10,17 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from recruitment_platform.automation.exporter import METRICS
 from recruitment_platform.cli import COMMANDS, EXIT_CODES
 from recruitment_platform.model.contract import (
+    ADJUSTMENT_LEDGER,
+    BILLING_CLOSE,
     DERIVED,
     DIM_JOBS,
     DIM_PUBLISHERS,
+    FACT_ADJUSTMENTS,
     HOURLY_FACTS,
+    JOB_ADJUSTMENTS,
     JOB_PERFORMANCE,
     LOAD_LEDGER,
     TRACKING,
@@ -50,6 +55,10 @@ def tables() -> dict[str, str]:
         "dim_jobs": DIM_JOBS.columns,
         "dim_publishers": DIM_PUBLISHERS.columns,
         "load_ledger": LOAD_LEDGER.columns,
+        "billing_close": BILLING_CLOSE.columns,
+        "fact_adjustments": FACT_ADJUSTMENTS.columns,
+        "job_adjustments": JOB_ADJUSTMENTS.columns,
+        "adjustment_ledger": ADJUSTMENT_LEDGER.columns,
     }
     columns = {name: _columns(found) for name, found in contracts.items()}
     return columns | {
@@ -58,6 +67,10 @@ def tables() -> dict[str, str]:
         "commands": _table(("command", "does"), [(f"`{name}`", does) for name, does in COMMANDS.items()]),
         "exit_codes": _table(("code", "meaning"), [(str(code), means) for code, means in EXIT_CODES.items()]),
         "states": _table(("state", "meaning"), list(STATES.items())),
+        "metrics": _table(
+            ("metric", "type", "labels", "what it tells"),
+            [(f"`{metric.name}`", metric.type, ", ".join(metric.labels), metric.help) for metric in METRICS],
+        ),
     }
 
 

@@ -57,6 +57,7 @@ def run(
     days: int,
     *,
     first: int = 0,
+    restate: bool = False,
     overrides: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> RunOutcome:
@@ -67,6 +68,7 @@ def run(
         chosen,
         day(first),
         day(first + days - 1),
+        restate=restate,
         definitions=build_definitions(chosen, overrides),
     )
 

@@ -25,6 +25,7 @@ from recruitment_platform.servers import s3
 from recruitment_platform.servers.postgres import KIND as POSTGRES
 from recruitment_platform.servers.server import Kind, Server
 from recruitment_platform.servers.starting import KINDS, start_server
+from recruitment_platform_tests import prometheus
 
 StartServer = Callable[[str | Kind], Server]
 
@@ -136,13 +137,16 @@ def postgres_database(postgres_server: Server) -> Iterator[str]:
 
 
 def install_all() -> None:
-    """Gets the software of every server that lacks it; tells what cannot be had, and leaves it to the tests."""
+    """Gets the software of every server that lacks it, and Prometheus; tells what cannot be had, and goes on."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for kind in KINDS.values():
+    for title, install in (
+        *((kind.title, kind.install) for kind in KINDS.values()),
+        ("Prometheus", prometheus.install),
+    ):
         try:
-            kind.install()
+            install()
         except PlatformError as error:
-            print(f"{kind.title} cannot be had: {error}", file=sys.stderr)
+            print(f"{title} cannot be had: {error}", file=sys.stderr)
 
 
 def running(kind: str | Kind, folder: Path) -> Iterator[Server]:

@@ -64,13 +64,13 @@ class Site:
         self.objects = FolderStore(self.home / "objects")
         self.warehouse = DuckDBWarehouse(self.home / "warehouse.duckdb", timedelta(seconds=10), self.objects)
 
-    def send(self, events: Iterable[Mapping[str, str | None]], source: str = "test:site") -> int:
-        """Takes the events in after those the source has sent before; returns how many were accepted."""
+    def send(self, events: Iterable[Mapping[str, str | None]], source: str = "test:site", now: datetime = NOW) -> int:
+        """Takes the events in after those the source has sent before, `now`; returns how many were accepted."""
         rows = list(events)
         names = sorted({name for row in rows for name in row})
         raw = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})
         after = self.lake.progress(source)
-        judged = through(raw, self.rules, source, after + 1, NOW)
+        judged = through(raw, self.rules, source, after + 1, now)
         assert judged.rejected.num_rows == 0, judged.rejected.to_pylist()
         assert self.lake.append(
             source,

@@ -50,6 +50,7 @@ OPERATIONS = (
     "engine.run",
     "objects.put_file job_hourly_events/",
     "objects.put_if_absent job_hourly_events/candidates/",
+    "warehouse.closed_through",
     "objects.put_if_absent s3_staged_events/manifests/",
     "warehouse.replace_dimension dim_jobs",
     "warehouse.replace_dimension dim_publishers",
@@ -60,7 +61,14 @@ OPERATIONS = (
 )
 """All that a run does to the stores, in the order in which it first does it."""
 
-READS = ("relational.dim_jobs", "relational.dim_publishers", "lake.ids_on_two_days", "lake.scan", "warehouse.totals")
+READS = (
+    "relational.dim_jobs",
+    "relational.dim_publishers",
+    "lake.ids_on_two_days",
+    "lake.scan",
+    "warehouse.closed_through",
+    "warehouse.totals",
+)
 KILLS = (
     ("before", "lake.scan"),
     *(("after", operation) for operation in OPERATIONS if operation not in READS),

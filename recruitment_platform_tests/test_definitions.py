@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -178,6 +179,14 @@ def test_daily_assets_share_one_partitioning_and_run_a_range_at_once(definitions
     assert graph.get(dg.AssetKey("dim_jobs")).partitions_def is None
 
 
+@pytest.mark.parametrize("most", [1, 7])
+def test_the_setting_parts_backfills_of_the_daily_job_into_runs_of_so_many_days(most: int) -> None:
+    parted = build_definitions(Settings(home=Path("nowhere"), days_per_run=most))
+    assert parted.resolve_job_def("daily_facts").backfill_policy == dg.BackfillPolicy.multi_run(most)
+    whole = build_definitions(Settings(home=Path("nowhere"), days_per_run=0))
+    assert whole.resolve_job_def("daily_facts").backfill_policy == dg.BackfillPolicy.single_run()
+
+
 def test_the_daily_job_is_the_five_daily_assets_in_one_process(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("daily_facts")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(DAILY)
@@ -197,3 +206,33 @@ def test_the_engine_shows_on_the_asset_that_it_computes(definitions: dg.Definiti
     duckdb = build_definitions(Settings(home=Path("nowhere"), engine="duckdb"))
     assert spec(definitions, "job_hourly_events").kinds == {"spark", "parquet"}
     assert spec(duckdb, "job_hourly_events").kinds == {"duckdb", "parquet"}
+
+
+@pytest.mark.parametrize(
+    ("asset", "deadline"),
+    [
+        ("dim_jobs", "0 6 * * *"),
+        ("s3_staged_events", "0 8 * * *"),
+        ("redshift_fact_events", "0 8 * * *"),
+        ("mysql_events", "0 8 * * *"),
+        ("raw_tracking", None),
+        ("job_hourly_events", None),
+    ],
+)
+def test_what_others_read_has_a_contract_of_freshness_in_the_platforms_time_zone(
+    asset: str, deadline: str | None
+) -> None:
+    found = spec(build_definitions(Settings(home=Path("nowhere"), time_zone="Asia/Ho_Chi_Minh")), asset)
+    policy = found.freshness_policy
+    assert (policy and (policy.deadline_cron, policy.timezone)) == (deadline and (deadline, "Asia/Ho_Chi_Minh"))
+
+
+def test_sensors_run_unless_they_are_turned_off_as_often_as_is_set() -> None:
+    settings = Settings(home=Path("nowhere"), freshness_interval=timedelta(seconds=70), late_data_interval=timedelta(0))
+    found = build_definitions(settings).get_repository_def().sensor_defs
+    assert {sensor.name: sensor.minimum_interval_seconds for sensor in found} == {
+        "freshness_sensor": 70,
+        "late_data_sensor": 1,
+        "alert_on_failure": 1,
+    }
+    assert {sensor.default_status for sensor in found} == {dg.DefaultSensorStatus.RUNNING}

@@ -50,6 +50,7 @@ def test_the_local_profile_has_neither_kafka_nor_redshift_whatever_is_set(monkey
         ({"S3_BUCKET": "No_Bucket"}, "^RECRUITMENT_S3_BUCKET: "),
         ({"REDSHIFT_TLS": "maybe"}, "^RECRUITMENT_REDSHIFT_TLS: "),
         ({"SPARK_MASTER": "here"}, "^RECRUITMENT_SPARK_MASTER: "),
+        ({"DAYS_PER_RUN": "-1"}, "^RECRUITMENT_DAYS_PER_RUN: "),
         ({"PROFILE": "cloud"}, "^RECRUITMENT_PROFILE: "),
         ({"PROFILE": "aws"}, "needed is RECRUITMENT_REDSHIFT_HOST or RECRUITMENT_REDSHIFT_CLUSTER"),
         ({"PROFILE": "aws", "REDSHIFT_HOST": "r.example"}, "needed is RECRUITMENT_REDSHIFT_IAM_ROLE"),

@@ -60,6 +60,16 @@ def kinds(settings: Settings, key: dg.AssetKey) -> set[str]:
     return found | {"kafka"} if key == TRACKING and settings.has_kafka else set(found)
 
 
+def backfill_policy(settings: Settings) -> dg.BackfillPolicy:
+    """How a backfill is parted into runs: all its days in one, or at most `days_per_run` in each.
+
+    The same for all daily assets, as Dagster parts the job's backfills by the smallest of them.
+    """
+    if settings.days_per_run:
+        return dg.BackfillPolicy.multi_run(settings.days_per_run)
+    return dg.BackfillPolicy.single_run()
+
+
 def operational_key(table: str) -> dg.AssetKey:
     """The asset of an operational table."""
     return dg.AssetKey(["operational", table])

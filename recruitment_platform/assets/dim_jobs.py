@@ -18,7 +18,7 @@ from recruitment_platform.assets.catalog import (
     kinds,
     operational_key,
 )
-from recruitment_platform.assets.steps import PROGRESS, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, platform_failures, tried_again
 from recruitment_platform.errors import InputError
 from recruitment_platform.model import contract
 from recruitment_platform.model.operational import OPERATIONAL_TABLES
@@ -34,6 +34,9 @@ DESCRIPTION = """Jobs as they were at each time: slowly changing, type 2; joined
 A refresh closes the version of every job that changed and opens a new one from its instant on, so that the past does
 not change under a published day; a job's first version reaches back to the beginning of time. Refreshed on its own
 schedule, before the daily job, and no part of backfills. The publishers are put in force together with it.
+
+What a refresh tells: `version` is what facts and ledger name, `opened` and `closed` are the jobs' versions that it
+began and ended, `file` holds all rows.
 """
 
 
@@ -91,7 +94,7 @@ def dim_jobs_asset(settings: Settings) -> dg.AssetsDefinition:
         relational: dg.ResourceParam[Opener[RelationalStore]],
         objects: dg.ResourceParam[Opener[ObjectStore]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             refreshed = refresh_dimensions(
                 relational(),
                 objects(),

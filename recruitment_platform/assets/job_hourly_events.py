@@ -13,9 +13,10 @@ from recruitment_platform.assets.catalog import (
     FACTS_GROUP,
     JOB_HOURLY_EVENTS,
     RAW_TRACKING,
+    backfill_policy,
     kinds,
 )
-from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
 from recruitment_platform.model.contract import HOURLY_FACTS
 from recruitment_platform.partitions import daily_partitions
 from recruitment_platform.pipeline.facts import CODE_VERSION, compute_facts
@@ -56,7 +57,7 @@ def job_hourly_events_asset(settings: Settings) -> dg.AssetsDefinition:
         name="job_hourly_events",
         specs=[spec],
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=ENGINE_POOL,
     )
     def job_hourly_events(
@@ -67,7 +68,7 @@ def job_hourly_events_asset(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
         PROGRESS.info(f"job_hourly_events: computing {len(wanted)} days on {settings.engine}")
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             computed = compute_facts(objects(), engine(), wanted, lake_name=lake().name, run_id=context.run.run_id)
             for day, facts in computed:
                 if isinstance(facts, FactsManifest):

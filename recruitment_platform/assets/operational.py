@@ -25,7 +25,10 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
     operational = [
         dg.AssetSpec(
             operational_key(name),
-            description=f"{table.contract.doc} Imported from the site's exports.",
+            description=(
+                f"{table.contract.doc} The site's own table: filled by `recruitment-platform import {name} FILE` from "
+                "its exports, read by every refresh of dim_jobs."
+            ),
             metadata={
                 "dagster/table_name": table.physical_name,
                 "dagster/column_schema": column_schema(table.contract),
@@ -42,7 +45,8 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
         description=(
             "Candidates' tracking events as the lake holds them: page views, clicks on job ads, applications and "
             "their outcome, each as received and beside it what the door derived from it. Duplicates, conflicts and "
-            "late events included; rows that the door rejected are not."
+            "late events included; rows that the door rejected are not: `recruitment-platform rejected list` has them. "
+            f"Filled by {_filled_by(settings)}."
         ),
         metadata={
             "dagster/table_name": LAKE_TRACKING.name,
@@ -55,6 +59,11 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
         tags={"layer": "source"},
     )
     return [*operational, tracking]
+
+
+def _filled_by(settings: Settings) -> str:
+    by_hand = "`recruitment-platform import tracking FILE`, or by the simulator"
+    return f"`recruitment-platform ingest` from Kafka, by {by_hand}" if settings.has_kafka else by_hand
 
 
 def _place(settings: Settings) -> dg.MetadataValue:

@@ -3,6 +3,7 @@
 What belongs here: the asset, its metadata, its days. What does not: how a snapshot is taken (`pipeline.snapshot`).
 """
 
+from collections import defaultdict
 from typing import Any
 
 import dagster as dg
@@ -14,9 +15,10 @@ from recruitment_platform.assets.catalog import (
     LAKE_GROUP,
     RAW_TRACKING,
     TRACKING,
+    backfill_policy,
     kinds,
 )
-from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures
+from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
 from recruitment_platform.model import contract
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.partitions import daily_partitions
@@ -38,6 +40,11 @@ Everything downstream reads the snapshot, never the moving lake, so a day can be
 snapshot equal to the one in force is not written again. Where events come through Kafka, what is still waiting there is
 taken in first. A day that does not add up (accepted = distinct + duplicates +
 conflicts) has `error` in its metadata, and is failed by the publishing step; the other days go on.
+
+What a day tells: `duplicates` came again with the same content, `conflicts` with another, of which one counts;
+`fallback_times` are events whose own time cannot be believed, they have that of their receipt; `clicks_without_job` end
+under job 0, `clicks_without_bid` cost nothing; `ids_on_two_days` are two events. `listing` is a file that names the
+conflicts and the ids on two days; `positions` are where the day's events lie in their sources.
 """
 
 
@@ -59,7 +66,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         name="raw_tracking",
         specs=[spec],
         partitions_def=daily_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
         pool=ENGINE_POOL,
     )
     def raw_tracking(
@@ -70,8 +77,12 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         event_log: dg.ResourceParam[Opener[Any]],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
-        with platform_failures():
+        with tried_again(context, settings), platform_failures():
             _drain(event_log(), lake(), door_rules(settings))
+            rejected = {state.source: state.rejected for state in lake().sources()}
+            brought = defaultdict(list)
+            for state in lake().day_states(wanted):
+                brought[state.event_date].append(state)
             taken = take_snapshots(
                 lake(),
                 objects(),
@@ -82,7 +93,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
             )
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
-                    told = metadata.snapshot_metadata(objects(), snapshot)
+                    told = metadata.snapshot_metadata(objects(), snapshot, brought[day], rejected)
                     PROGRESS.info(
                         f"raw_tracking {day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events"
                     )

@@ -4,6 +4,7 @@ What belongs here: the run as Dagster's context tells it. What does not: anythin
 """
 
 import logging
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -13,12 +14,19 @@ import dagster as dg
 from recruitment_platform.assets.catalog import JOB_HOURLY_EVENTS
 from recruitment_platform.errors import PlatformError, StoreUnavailableError
 from recruitment_platform.partitions import days
+from recruitment_platform.settings import Settings
 
 FAILED_DAYS = "failed_days"
 """Key of a failure's metadata: JSON of each day that failed to its error."""
 
 EXIT_CODE = "exit_code"
 """Key of a failure's metadata: `PlatformError.exit_code`, with which the command line leaves."""
+
+ATTENDED_TAG = "recruitment/attended"
+"""Tag of a run of the command line: whoever started it sees at once what is wrong, and can try again."""
+
+RESTATE_TAG = "recruitment/restate"
+"""A run's tag: with the value `true`, days that are closed for billing are loaded like others, on purpose."""
 
 PROGRESS = logging.getLogger("recruitment_platform.progress")
 """Takes a line for every day. `context.log` would store each as an event, which takes longer than a small day."""
@@ -57,6 +65,23 @@ def platform_failures() -> Iterator[None]:
         yield
     except PlatformError as error:
         raise failure(str(error), error) from None
+
+
+@contextmanager
+def tried_again(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[None]:
+    """Has Dagster try the step again, later and later, where it failed because a store is away.
+
+    Not by Dagster's RetryPolicy, which would also start a step again that someone cancels. Pauses are those of the
+    setting, doubled from one time to the next, and half as long to half as long again at random, so that several runs
+    do not come back in step.
+    """
+    try:
+        yield
+    except dg.Failure as failed:
+        if not failed.allow_retries or ATTENDED_TAG in context.run.tags:
+            raise
+        seconds = settings.retry_pause.total_seconds() * 2**context.retry_number * random.uniform(0.5, 1.5)
+        raise dg.RetryRequested(settings.step_retries, seconds) from failed
 
 
 def failure(

@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS
+from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS, RESTATE_TAG
+from recruitment_platform.automation.in_flight import RANGE_END_TAG, RANGE_START_TAG
 from recruitment_platform.automation.instance import process_tag
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
 from recruitment_platform.automation.progress import Progress, watching
@@ -19,9 +20,6 @@ from recruitment_platform.definitions import build_definitions
 from recruitment_platform.errors import PlatformError
 from recruitment_platform.partitions import check_range
 from recruitment_platform.settings import Settings
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 INTERRUPTED = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 """Names of the errors by which Dagster tells of Ctrl-C."""
@@ -56,22 +54,53 @@ def run_partitions(
     last: date,
     *,
     as_of: datetime | None = None,
+    restate: bool = False,
     progress: Progress | None = None,
     definitions: dg.Definitions | None = None,
 ) -> RunOutcome:
     """Refreshes dim_jobs as of that instant (now by default), then materializes the days, all in one run.
 
-    The outcome is that of the refresh where it fails, the days are then left alone. `progress` is called with each
-    line that the assets tell. Raises InputError where a day is no partition, StoreUnavailableError where Dagster's own
-    storage cannot be written, KeyboardInterrupt after Ctrl-C, once the run is recorded as failed.
+    With `restate` days that are closed for billing are loaded too. The outcome is that of the refresh where it fails,
+    the days are then left alone. `progress` is called with each line that the assets tell. Raises InputError where a
+    day is no partition, StoreUnavailableError where Dagster's own storage cannot be written, KeyboardInterrupt after
+    Ctrl-C, once the run is recorded as failed.
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
+    refreshed = refresh_dimensions(instance, settings, platform, as_of=as_of, progress=progress)
+    if not refreshed.success:
+        return refreshed
+    return run_days(instance, settings, platform, first, last, restate=restate, progress=progress)
+
+
+def refresh_dimensions(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    definitions: dg.Definitions,
+    *,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """Refreshes dim_jobs as of that instant, now by default; raises as `run_partitions` does."""
     refresh = {"ops": {"dim_jobs": {"config": {"as_of": as_of.isoformat()}}}} if as_of is not None else {}
-    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
     with watching(progress), process_tag(settings) as tag:
-        refreshed = _run(instance, platform, REFRESH_DIM_JOBS, tag, refresh)
-        return _run(instance, platform, DAILY_FACTS, tag | days, {}) if refreshed.success else refreshed
+        return _run(instance, definitions, REFRESH_DIM_JOBS, tag, refresh)
+
+
+def run_days(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    definitions: dg.Definitions,
+    first: date,
+    last: date,
+    *,
+    restate: bool = False,
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """Materializes the days in one run, with dim_jobs as they are; raises as `run_partitions` does."""
+    days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)} | ({RESTATE_TAG: "true"} if restate else {})
+    with watching(progress), process_tag(settings) as tag:
+        return _run(instance, definitions, DAILY_FACTS, tag | days, {})
 
 
 def _run(

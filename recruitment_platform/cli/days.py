@@ -30,12 +30,16 @@ class _Day(click.ParamType[date]):
             self.fail(f"{value!r} is no day; write it as 2022-07-06", param, ctx)
 
 
+DAY = _Day()
+"""The type of a parameter that is a day."""
+
+
 def day_range(required: bool) -> Callable[[Command], Command]:
     """The options `--from` and `--to`, passed as `first` and `last`."""
 
     def decorate(command: Command) -> Command:
-        to = click.option("--to", "last", type=_Day(), required=required, metavar="DAY", help="Last day, inclusive.")
-        of = click.option("--from", "first", type=_Day(), required=required, metavar="DAY", help="First day.")
+        to = click.option("--to", "last", type=DAY, required=required, metavar="DAY", help="Last day, inclusive.")
+        of = click.option("--from", "first", type=DAY, required=required, metavar="DAY", help="First day.")
         return of(to(command))
 
     return decorate

@@ -21,8 +21,9 @@ def command(style: output.Format, sql: str) -> None:
     """Answers one SQL statement from the warehouse, read-only. Only data goes to stdout.
 
     \b
-    Tables: redshift_fact_events (hourly facts), dim_jobs, dim_publishers, load_ledger (what is published).
-    View: job_performance, the facts with names.
+    Tables: redshift_fact_events (hourly facts), dim_jobs, dim_publishers, load_ledger (what is published),
+    fact_adjustments (beside the facts of closed days), adjustment_ledger, billing_close.
+    Views: job_performance, the facts with names; job_adjustments, the adjustments with names.
 
     \b
     Examples:

@@ -21,11 +21,16 @@ class RunFailedError(PlatformError):
         self.exit_code = outcome.exit_code
 
 
-def materialize(settings: Settings, first: date, last: date, as_of: datetime | None = None) -> RunOutcome:
-    """Refreshes dim_jobs, then materializes the days in one run, telling what it does and each day that failed."""
+def materialize(
+    settings: Settings, first: date, last: date, as_of: datetime | None = None, *, restate: bool = False
+) -> RunOutcome:
+    """Refreshes dim_jobs, then materializes the days in one run, telling what it does and each day that failed.
+
+    With `restate` days that are closed for billing are loaded too.
+    """
     note(f"materializing {first} to {last} on {settings.engine}")
     with open_instance(settings) as instance:
-        outcome = run_partitions(instance, settings, first, last, as_of=as_of, progress=note)
+        outcome = run_partitions(instance, settings, first, last, as_of=as_of, restate=restate, progress=note)
     for day, problem in sorted(outcome.failed_days.items()):
         note(f"{day}: failed: {problem}")
     return outcome

@@ -7,12 +7,13 @@ comparison itself (`simulation.score`), the truth (`simulation.truth`).
 from collections.abc import Iterable, Mapping
 from datetime import date
 
+from recruitment_platform.pipeline.adjustments import with_adjustments
 from recruitment_platform.pipeline.snapshot import current_snapshot
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, Warehouse
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.destinations import is_simulated, sent_topics
 from recruitment_platform.simulation.record import Simulation, load_record
-from recruitment_platform.simulation.score import DayScore, score
+from recruitment_platform.simulation.score import ADJUSTED, DayScore, score
 from recruitment_platform.simulation.truth import DayCounts, day_counts, rejected_by_receive_day, truth_for
 
 MATCHED = "matched"
@@ -24,8 +25,9 @@ def truth_by_day(
 ) -> dict[date, str] | None:
     """For each of the days `matched`, or every difference; None where nothing was simulated in this home.
 
-    Compared are the facts, row by row and column by column, and the counts of the day's snapshot. Days that also have
-    events from elsewhere, and days that nothing was simulated for, are left out: no truth is known of them.
+    Compared are the facts, row by row and column by column, and the counts of the day's snapshot; of a closed day the
+    facts with its adjustments, by the columns that these have. Days that also have events from elsewhere, and days that
+    nothing was simulated for, are left out: no truth is known of them.
     """
     simulation = load_record(settings.truth_path)
     if simulation is None:
@@ -35,8 +37,12 @@ def truth_by_day(
     scored = sorted(set(days) & counts.keys() - _mixed_days(lake, simulation, topics))
     if not scored:
         return {}
-    facts = warehouse.facts(scored[0], scored[-1])
-    scores = score(facts, truth_for(settings.truth_path, scored), scored)
+    facts, truth = warehouse.facts(scored[0], scored[-1]), truth_for(settings.truth_path, scored)
+    adjusted = {day for day, row in warehouse.adjusted(scored).items() if row.rows}
+    scores = score(facts, truth, set(scored) - adjusted)
+    if adjusted:
+        together = with_adjustments(facts, warehouse.adjustments(scored[0], scored[-1]))
+        scores += score(together, truth, adjusted, ADJUSTED)
     return {
         found.day: "; ".join(_count_differences(store, counts, found.day, bool(topics)) + _differences(found))
         or MATCHED

@@ -243,6 +243,49 @@ LOAD_LEDGER = Table(
     ),
 )
 
+BILLING_CLOSE = Table(
+    name="billing_close",
+    doc="Through which day the facts are closed: one row for each close, the furthest one holds.",
+    key=("closed_through",),
+    columns=(
+        Column("closed_through", DATE, "The last day that is closed; all before it are too.", nullable=False),
+        Column("closed_at", TIMESTAMP, "When it was closed, UTC.", nullable=False),
+    ),
+)
+
+FACT_ADJUSTMENTS = Table(
+    name="fact_adjustments",
+    doc="What events that came after the close add to closed days' facts, or take from them, by the facts' key.",
+    key=FACT_KEY,
+    columns=(
+        *(HOURLY_FACTS.column(name) for name in ("job_id", "publisher_id", "campaign_id", "group_id", "company_id")),
+        HOURLY_FACTS.column("dates"),
+        HOURLY_FACTS.column("hours"),
+        Column("clicks", BIGINT, "Clicks beyond the facts' own; negative where fewer.", nullable=False),
+        Column("conversion", BIGINT, "Applications beyond the facts' own.", nullable=False),
+        Column("qualified_application", BIGINT, "Applications found qualified, beyond the facts' own.", nullable=False),
+        Column("disqualified_application", BIGINT, "The same of those found unqualified.", nullable=False),
+        Column("spend_hour", MONEY, "Spend beyond the facts' own, in the platform's currency.", nullable=False),
+    ),
+)
+
+ADJUSTMENT_LEDGER = Table(
+    name="adjustment_ledger",
+    doc="What is booked of closed days: one row for each booking. The newest one of the load in force holds.",
+    key=("dates", "manifest", "number"),
+    columns=(
+        Column("dates", DATE, "The day.", nullable=False),
+        Column("manifest", BIGINT, "The load that is adjusted; 0 where the day was never loaded.", nullable=False),
+        Column("number", BIGINT, "Counts the bookings of that load, from 1.", nullable=False),
+        Column("digest", text(64), "SHA-256 of the rows as computed: the facts and the adjustments.", nullable=False),
+        Column("rows_adjusted", BIGINT, "Rows of the adjustments.", nullable=False),
+        Column("clicks", BIGINT, "Clicks beyond the facts' own.", nullable=False),
+        Column("spend", MONEY, "Spend beyond the facts' own, in the platform's currency.", nullable=False),
+        *(LOAD_LEDGER.column(name) for name in ("watermark", "dim_version", "code_version", "run_id")),
+        Column("booked_at", TIMESTAMP, "When it was committed, UTC.", nullable=False),
+    ),
+)
+
 EVENTS_LOAD = Table(
     name="events_load",
     doc="Which manifest each day of the operational reports' table `events` holds.",
@@ -298,3 +341,27 @@ JOB_PERFORMANCE = Table(
         HOURLY_FACTS.column("latest_update_time"),
     ),
 )
+
+JOB_ADJUSTMENTS = Table(
+    name="job_adjustments",
+    doc="The adjustments of closed days, each row once, with the names that its ids carry now.",
+    key=FACT_KEY,
+    columns=(
+        *(JOB_PERFORMANCE.column(name) for name in ("dates", "hours", "job_id", "job_title")),
+        *(JOB_PERFORMANCE.column(name) for name in ("company_id", "company_name", "campaign_id", "campaign_name")),
+        *(JOB_PERFORMANCE.column(name) for name in ("group_id", "group_name", "publisher_id", "publisher_name")),
+        *FACT_ADJUSTMENTS.columns[7:],
+    ),
+)
+
+WAREHOUSE_TABLES = (
+    HOURLY_FACTS,
+    LOAD_LEDGER,
+    DIM_JOBS,
+    DIM_PUBLISHERS,
+    DIMENSION_VERSION,
+    BILLING_CLOSE,
+    FACT_ADJUSTMENTS,
+    ADJUSTMENT_LEDGER,
+)
+"""What every warehouse holds; its views, `job_performance` and `job_adjustments`, read these."""

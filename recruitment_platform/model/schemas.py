@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from recruitment_platform.model.contract import (
+    ADJUSTMENT_LEDGER,
+    BILLING_CLOSE,
     DIM_JOBS,
     DIM_PUBLISHERS,
     DIMENSION_VERSION,
+    FACT_ADJUSTMENTS,
     HOURLY_FACTS,
     LOAD_LEDGER,
     ColumnType,
@@ -80,6 +83,10 @@ _REDSHIFT_LAYOUT = {
     # One row a load, looked up by its day.
     LOAD_LEDGER.name: "DISTSTYLE ALL\nCOMPOUND SORTKEY (dates, manifest)",
     DIMENSION_VERSION.name: "DISTSTYLE ALL",
+    # As the facts, beside whose rows they are summed.
+    FACT_ADJUSTMENTS.name: "DISTSTYLE KEY\nDISTKEY (job_id)\nCOMPOUND SORTKEY (dates, hours)",
+    ADJUSTMENT_LEDGER.name: "DISTSTYLE ALL\nCOMPOUND SORTKEY (dates, manifest, number)",
+    BILLING_CLOSE.name: "DISTSTYLE ALL",
 }
 _LONGEST_VARCHAR = 65535
 _BYTES_OF_A_CHARACTER = 4

@@ -4,7 +4,7 @@ What belongs here: promise 1 as a gate before publishing, and the order of publi
 load's transaction (`resources.warehouse.embedded`), how a manifest wins over another (`pipeline.manifests`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -79,11 +79,34 @@ def current_facts(store: ObjectStore, day: date) -> FactsManifest | None:
     return in_force(store, staged_manifests(day), FactsManifest)
 
 
-def stage_day(store: ObjectStore, day: date, run_id: str) -> StagedDay:
+def stage_day(
+    store: ObjectStore, day: date, run_id: str, *, before_replacing: Callable[[], None] = lambda: None
+) -> StagedDay:
     """Verifies the facts that the run computed (else those computed last) and puts their manifest in force.
 
-    The manifest in force stays where it is of a newer snapshot, or says the same. Raises ReconciliationError where the
-    day cannot be published: its former facts stay in force.
+    The manifest in force stays where it is of a newer snapshot, or says the same; `before_replacing` is asked before
+    any other one is replaced, and what it raises stops that. Raises ReconciliationError where the day cannot be
+    published: its former facts stay in force.
+    """
+    candidate, snapshot = verified(store, day, run_id)
+
+    def build(number: int, current: FactsManifest | None) -> FactsManifest | None:
+        if current is not None and (_is_newer(current, candidate) or _content(current) == _content(candidate)):
+            return None
+        if current is not None:
+            before_replacing()
+        return replace(candidate, number=number, created_at=datetime.now(UTC))
+
+    manifest = publish_next(store, staged_manifests(day), FactsManifest, build)
+    new = manifest.files == candidate.files and _content(manifest) == _content(candidate)
+    return StagedDay(manifest, snapshot if new else snapshot_of(store, manifest), new)
+
+
+def verified(store: ObjectStore, day: date, run_id: str) -> tuple[FactsManifest, SnapshotManifest]:
+    """The facts that the run computed (else those computed last), which hold what they must, and their snapshot.
+
+    Raises ReconciliationError where there are none, where their computing failed, or where they do not hold it
+    (UnverifiedDayError, which is recorded): nothing may be made of them.
     """
     error = day_errors.recorded(store, run_id, day)
     if error is not None:
@@ -91,7 +114,7 @@ def stage_day(store: ObjectStore, day: date, run_id: str) -> StagedDay:
     candidate = candidate_of(store, day, run_id)
     if candidate is None:
         raise ReconciliationError(f"s3_staged_events {day}: no facts were computed; materialize job_hourly_events")
-    snapshot = _snapshot_of(store, candidate)
+    snapshot = snapshot_of(store, candidate)
     failed = verify(store, candidate, snapshot)
     if failed:
         found = "; ".join(f"{name}: {problem}" for name, problem in failed.items())
@@ -101,28 +124,23 @@ def stage_day(store: ObjectStore, day: date, run_id: str) -> StagedDay:
         )
         day_errors.record(store, run_id, day, message)
         raise UnverifiedDayError(message, failed)
-
-    def build(number: int, current: FactsManifest | None) -> FactsManifest | None:
-        if current is not None and (_is_newer(current, candidate) or _content(current) == _content(candidate)):
-            return None
-        return replace(candidate, number=number, created_at=datetime.now(UTC))
-
-    manifest = publish_next(store, staged_manifests(day), FactsManifest, build)
-    new = manifest.files == candidate.files and _content(manifest) == _content(candidate)
-    return StagedDay(manifest, snapshot if new else _snapshot_of(store, manifest), new)
+    return candidate, snapshot
 
 
-def load_day(store: ObjectStore, warehouse: Warehouse, day: date, run_id: str) -> LoadedDay:
+def load_day(store: ObjectStore, warehouse: Warehouse, day: date, run_id: str, *, restate: bool = False) -> LoadedDay:
     """Loads the day's manifest in force into the fact table, unless it is loaded already, and compares the two.
 
-    Raises ReconciliationError where nothing is staged or the load differs from its manifest, StoreUnavailableError
-    where the warehouse is held or down: the table is then unchanged.
+    Raises ReconciliationError where nothing is staged or the load differs from its manifest, ClosedDayError where the
+    day is closed (unless it is to be restated), StoreUnavailableError where the warehouse is held or down: the table is
+    then unchanged.
     """
     manifest = current_facts(store, day)
     if manifest is None:
         raise ReconciliationError(f"redshift_fact_events {day}: nothing is staged; materialize s3_staged_events first")
     try:
-        new = warehouse.load_day(_ledger_row(manifest, run_id), [entry.key for entry in manifest.files])
+        new = warehouse.load_day(
+            _ledger_row(manifest, run_id), [entry.key for entry in manifest.files], restate=restate
+        )
     except SupersededError:
         # a newer manifest came into force and was loaded between our look and our load: it is the one to report
         manifest, new = _newer(store, manifest), False
@@ -173,7 +191,8 @@ def _wrong_types(files: Iterable[Path]) -> str:
     return ""
 
 
-def _snapshot_of(store: ObjectStore, facts: FactsManifest) -> SnapshotManifest:
+def snapshot_of(store: ObjectStore, facts: FactsManifest) -> SnapshotManifest:
+    """The snapshot that the facts were computed from; ReconciliationError where it is gone or cannot be read."""
     key = manifest_key(snapshot_manifests(facts.day), facts.snapshot)
     try:
         return from_json(store.get(key), SnapshotManifest, key)

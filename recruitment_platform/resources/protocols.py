@@ -293,7 +293,7 @@ class RelationalStore(Protocol):
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """The newest load of a day (columns of `LOAD_LEDGER`); `spend_micros` in millionths."""
+    """A load of a day (columns of `LOAD_LEDGER`); `spend_micros` in millionths."""
 
     day: date
     manifest: int
@@ -306,6 +306,28 @@ class LedgerRow:
     code_version: str
     run_id: str
     loaded_at: datetime
+
+
+@dataclass(frozen=True)
+class AdjustmentRow:
+    """A booking of a closed day's adjustments (columns of `ADJUSTMENT_LEDGER`); `spend_micros` in millionths.
+
+    `manifest` is the load that is adjusted, 0 where the day was never loaded; `number` counts its bookings from 1.
+    `digest`, `watermark` and versions are those of the facts as computed: the load's, with the adjustments.
+    """
+
+    day: date
+    manifest: int
+    number: int
+    digest: str
+    rows: int
+    clicks: int
+    spend_micros: int
+    watermark: dict[str, int]
+    dim_version: int
+    code_version: str
+    run_id: str
+    booked_at: datetime
 
 
 @dataclass(frozen=True)
@@ -323,13 +345,44 @@ class DayTotals:
 class Warehouse(Protocol):
     """The fact table, its ledger, the dimensions and the analysts' view. Readers see a day's old or new rows."""
 
-    def load_day(self, row: LedgerRow, files: Sequence[str]) -> bool:
+    def load_day(self, row: LedgerRow, files: Sequence[str], *, restate: bool = False) -> bool:
         """Replaces the day by the manifest's files (object store keys) in one transaction with its ledger row.
 
         The ledger is locked first. Returns False, changing nothing, where that manifest is already loaded; raises
-        SupersededError where a newer one is, ReconciliationError where the rows loaded differ from `row.rows`, clicks
-        or spend, StoreUnavailableError where the warehouse is held or down.
+        SupersededError where a newer one is, ClosedDayError where the day is closed, ReconciliationError where the rows
+        loaded differ from `row.rows`, clicks or spend, StoreUnavailableError where the warehouse is held or down.
+
+        With `restate` a closed day is replaced too, and its adjustments end with the former facts.
         """
+        ...
+
+    def close_through(self, day: date, closed_at: datetime) -> bool:
+        """Closes the days up to that one, under the ledger's lock; False, changing nothing, where they are already."""
+        ...
+
+    def closed_through(self) -> date | None:
+        """The last day that is closed, and all before it with it; None where nothing ever was."""
+        ...
+
+    def replace_adjustments(self, row: AdjustmentRow, rows: pa.Table, facts: DayTotals) -> bool:
+        """Replaces the closed day's adjustments by the rows (`FACT_ADJUSTMENTS`) in one transaction with the booking.
+
+        The ledger is locked first. Returns False, changing nothing, where `row.number` is not the next booking of
+        `row.manifest`, or that is not the load in force: look again. Raises ReconciliationError where the day is not
+        closed, or its facts and the rows do not add up to what `facts` says (its number of rows aside).
+        """
+        ...
+
+    def adjustments(self, first: date, last: date) -> pa.Table:
+        """The adjustments of these days, as `JOB_ADJUSTMENTS`, in the order of its key."""
+        ...
+
+    def adjusted(self, days: Iterable[date] | None = None) -> dict[date, AdjustmentRow]:
+        """The booking in force of each of the days that has one."""
+        ...
+
+    def bookings(self, day: date) -> list[AdjustmentRow]:
+        """Every booking of the day that was committed, oldest first, those that a restatement ended included."""
         ...
 
     def replace_dimension(self, table: str, rows: pa.Table, version: int) -> bool:
@@ -338,6 +391,10 @@ class Warehouse(Protocol):
 
     def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
         """The newest ledger row of each day that was loaded."""
+        ...
+
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first: two in a row tell what the later one changed."""
         ...
 
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:

@@ -185,7 +185,7 @@ def test_while_another_program_holds_the_warehouse_one_day_waits_and_the_others_
     (message,) = set(outcome.failed_days.values())
     assert str(holder.pid) in message
     assert outcome.message.count(message) == 1
-    assert asked == ["before warehouse.replace_dimension dim_jobs"]
+    assert asked == ["before warehouse.closed_through"]
     assert set(site.warehouse.ledger()) == {day(0)}
     staged = {
         partition for asset, partition in materializations(instance, outcome.run_id) if asset == "s3_staged_events"

@@ -12,13 +12,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from recruitment_platform.automation.instance import PROCESS_TAG, open_instance, process_tag
+from recruitment_platform.automation.instance import (
+    PROCESS_TAG,
+    PROCESSES,
+    fail_abandoned_runs,
+    open_instance,
+    process_tag,
+    tag_with_process,
+)
 from recruitment_platform.automation.run import run_partitions
 from recruitment_platform.errors import InputError, SettingsError, StoreUnavailableError
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.runs import FIRST, a_site, day, run, settings_of
 from recruitment_platform_tests.site import Site
 
+FAILURE = dg.DagsterRunStatus.FAILURE
 REFRESH_LATER = datetime(2020, 6, 1, tzinfo=UTC)
 
 
@@ -157,6 +165,42 @@ def test_a_run_whose_process_is_gone_is_failed_and_one_that_lives_is_not(tmp_pat
         with open_instance(settings) as other:
             statuses = {name: other.get_run_by_id(found.run_id).status.name for name, found in runs.items()}
     assert statuses == {"gone": "FAILURE", "alive": "STARTED", "of the daemon": "STARTED"}
+
+
+def test_a_run_that_is_run_again_is_not_taken_for_gone_by_the_tag_of_the_former_one(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    tags = {PROCESS_TAG: "gone"}
+    with open_instance(settings) as instance:
+        former = instance.add_run(dg.DagsterRun(job_name="daily_facts", tags=tags, status=FAILURE))
+        again = instance.add_run(
+            dg.DagsterRun(
+                job_name="daily_facts",
+                tags=tags,
+                status=dg.DagsterRunStatus.STARTING,
+                parent_run_id=former.run_id,
+                root_run_id=former.run_id,
+            )
+        )
+        assert fail_abandoned_runs(instance, settings) == []
+        tag_with_process(instance, again.run_id)
+        assert fail_abandoned_runs(instance, settings) == []
+        instance.add_run_tags(again.run_id, {PROCESS_TAG: "gone too"})
+        assert fail_abandoned_runs(instance, settings) == [again.run_id]
+
+
+def test_what_processes_that_are_gone_held_is_removed_and_what_is_held_stays(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    gone = subprocess.run(
+        [sys.executable, "-c", DIE_HOLDING, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    with open_instance(settings) as instance, process_tag(settings) as tag:
+        tag_with_process(instance, instance.add_run(dg.DagsterRun(job_name="daily_facts")).run_id)
+        held = {path.name for path in (settings.dagster_home / PROCESSES).iterdir()}
+        assert tag[PROCESS_TAG] in held
+        assert len(held) == 2
+        fail_abandoned_runs(instance, settings)
+        assert {path.name for path in (settings.dagster_home / PROCESSES).iterdir()} == held
+    assert gone.stdout.strip() not in held
 
 
 DIE_HOLDING = """

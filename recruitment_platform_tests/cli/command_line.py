@@ -75,6 +75,23 @@ def ui(home: Path, port: int, log: Path, **settings: str) -> Iterator[subprocess
             process.terminate()
 
 
+@contextmanager
+def metrics_page(home: Path, port: int, log: Path, *options: str, **settings: str) -> Iterator[None]:
+    """The command `metrics`, once it says that it listens; SIGTERM ends it, with exit code 0."""
+    command = [*MODULE, "metrics", "--port", str(port), *options]
+    with log.open("wb") as err, subprocess.Popen(command, env=environment(home, settings), stderr=err) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while f"http://127.0.0.1:{port}/metrics" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+
+
 def assert_clear(outcome: Outcome, code: int, *words: str) -> None:
     """One or two lines that say what happened, nothing on stdout, and the exit code."""
     lines = outcome.err.splitlines()

@@ -58,6 +58,7 @@ def warehouse(kind: str, tmp_path: Path) -> Warehouse:
 
 def test_before_the_first_load_every_day_is_empty(warehouse: Warehouse) -> None:
     assert warehouse.ledger() == warehouse.ledger([DAY]) == {}
+    assert warehouse.loads(DAY) == []
     assert warehouse.totals([DAY, NEXT_DAY]) == {DAY: NOTHING, NEXT_DAY: NOTHING}
     assert warehouse.facts(DAY, NEXT_DAY).equals(arrow_schema(HOURLY_FACTS).empty_table())
 
@@ -77,6 +78,23 @@ def test_a_load_replaces_its_day_and_no_other(store: ObjectStore, warehouse: War
     assert list(warehouse.ledger([NEXT_DAY, date(1999, 1, 1)])) == [NEXT_DAY]
     assert (warehouse.ledger([]), warehouse.totals([])) == ({}, {})
     assert warehouse.facts(DAY, NEXT_DAY).num_rows == 23
+
+
+def test_every_load_of_a_day_is_kept_oldest_first(store: ObjectStore, warehouse: Warehouse) -> None:
+    """What a load changed since the one before is told by the two rows, whoever asks and whenever."""
+    warehouse.load_day(*staged(store, NEXT_DAY, 3, fact_rows(NEXT_DAY, 5)))
+    made = [(1, fact_rows(DAY, 50)), (2, fact_rows(DAY, 0)), (10, fact_rows(DAY, 70, clicks=5))]
+    rows = []
+    for manifest, found in made:
+        row, keys = staged(store, DAY, manifest, found)
+        rows.append(row)
+        warehouse.load_day(row, keys)
+        warehouse.load_day(row, keys)
+        assert warehouse.loads(DAY) == rows
+    with pytest.raises(SupersededError):
+        warehouse.load_day(*staged(store, DAY, 9, fact_rows(DAY, 1)))
+    assert warehouse.loads(DAY) == rows
+    assert warehouse.ledger([DAY]) == {DAY: rows[-1]}
 
 
 def test_a_day_that_became_empty_ends_empty(store: ObjectStore, warehouse: Warehouse) -> None:

@@ -63,6 +63,43 @@ def test_a_query_before_the_first_load_is_told_what_to_do(path: Path, store: Obj
         opened(path, store).query("SELECT 1")
 
 
+@pytest.mark.parametrize("first", ["closed_through", "adjusted", "close", "load"])
+def test_a_warehouse_made_before_days_could_be_closed_gets_the_tables(
+    path: Path, store: ObjectStore, first: str
+) -> None:
+    warehouse = opened(path, store)
+    row, keys = staged(store, DAY, 1, FEW)
+    warehouse.load_day(row, keys)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "DROP VIEW job_adjustments; DROP TABLE fact_adjustments; DROP TABLE adjustment_ledger;"
+            "DROP TABLE billing_close"
+        )
+    firsts: dict[str, Callable[[], object]] = {
+        "closed_through": warehouse.closed_through,
+        "adjusted": warehouse.adjusted,
+        "close": lambda: warehouse.close_through(DAY, row.loaded_at),
+        "load": lambda: warehouse.load_day(*staged(store, DAY, 2, MANY)),
+    }
+    assert firsts[first]() in (None, {}, True)
+    assert warehouse.closed_through() == (DAY if first == "close" else None)
+    assert warehouse.query("SELECT * FROM job_adjustments").num_rows == 0
+    assert warehouse.totals([DAY]) == {DAY: totals_of(MANY if first == "load" else FEW)}
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_file_that_someone_opened_before_the_first_load_becomes_the_warehouse(
+    path: Path, store: ObjectStore, read_first: bool
+) -> None:
+    duckdb.connect(path).close()
+    warehouse = opened(path, store)
+    if read_first:
+        assert warehouse.ledger() == {}
+    row, keys = staged(store, DAY, 1, FEW)
+    assert warehouse.load_day(row, keys)
+    assert warehouse.totals([DAY]) == {DAY: totals_of(FEW)}
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_load_that_finds_the_file_held_names_the_holder_and_changes_nothing(
     path: Path, store: ObjectStore, read_only: bool

@@ -6,7 +6,7 @@ What belongs here: building them, here and in processes of their own. What does 
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.addresses import RedshiftAddress, S3Address
-from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
+from recruitment_platform.model.contract import FACT_ADJUSTMENTS, FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.objects.folder import FolderStore
-from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore, Warehouse
+from recruitment_platform.resources.protocols import AdjustmentRow, DayTotals, LedgerRow, ObjectStore, Warehouse
 from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform_tests.processes import limit_file_size
 
@@ -134,6 +134,36 @@ def ledger_row(day: date, manifest: int, rows: pa.Table) -> LedgerRow:
     )
 
 
+def adjustment_rows(day: date, count: int, clicks: int = 1) -> pa.Table:
+    """`count` rows of adjustments of the day, each with that many clicks more (or fewer) at 0.250001."""
+    return fact_rows(day, count, clicks).select(arrow_schema(FACT_ADJUSTMENTS).names)
+
+
+def booking(day: date, manifest: int, number: int, rows: pa.Table) -> AdjustmentRow:
+    """The booking of these adjustments, of the load under that manifest."""
+    totals = totals_of(rows)
+    return AdjustmentRow(
+        day=day,
+        manifest=manifest,
+        number=number,
+        digest=f"{manifest:032}{number:032}",
+        rows=totals.rows,
+        clicks=totals.clicks,
+        spend_micros=totals.spend_micros,
+        watermark={"file:é": manifest + number},
+        dim_version=manifest + 1,
+        code_version="1",
+        run_id=f"run-{manifest}-{number}",
+        booked_at=datetime(2022, 8, 1, 1, 2, 3, 456789, tzinfo=UTC),
+    )
+
+
+def together(*tables: pa.Table) -> DayTotals:
+    """What facts and adjustments add up to."""
+    totals = [astuple(totals_of(rows)) for rows in tables]
+    return DayTotals(*map(sum, zip(*totals, strict=True)))
+
+
 def check_day(warehouse: Warehouse, row: LedgerRow, rows: pa.Table) -> None:
     """The ledger's row, the totals and the rows themselves are those."""
     assert warehouse.ledger([row.day]) == {row.day: row}
@@ -146,6 +176,25 @@ def check_day(warehouse: Warehouse, row: LedgerRow, rows: pa.Table) -> None:
 
 def load(kind: str, folder: Path, row: LedgerRow, files: list[str], wait: float = 30) -> bool:
     return open_warehouse(kind, folder, wait).load_day(row, files)
+
+
+def close(kind: str, folder: Path, day: date, closed_at: datetime) -> bool:
+    return open_warehouse(kind, folder).close_through(day, closed_at)
+
+
+def adjust(kind: str, folder: Path, row: AdjustmentRow, rows: pa.Table, facts: DayTotals) -> bool:
+    return open_warehouse(kind, folder).replace_adjustments(row, rows, facts)
+
+
+def adjust_on_and_on(
+    kind: str, folder: Path, bookings: list[tuple[AdjustmentRow, pa.Table, DayTotals]], started: Any
+) -> None:
+    """Books one after the other under numbers that grow from 1, until killed; `started` is set after the first."""
+    warehouse = open_warehouse(kind, folder)
+    for number in count(1):
+        row, rows, facts = bookings[number % len(bookings)]
+        assert warehouse.replace_adjustments(replace(row, number=number), rows, facts)
+        started.set()
 
 
 def load_on_and_on(kind: str, folder: Path, days: list[tuple[LedgerRow, list[str]]], started: Any) -> None:

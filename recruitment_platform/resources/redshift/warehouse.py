@@ -9,8 +9,8 @@ waits for the load's end.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,16 @@ from recruitment_platform.addresses import RedshiftAddress
 from recruitment_platform.errors import InputError, ReconciliationError, SettingsError, StoreUnavailableError
 from recruitment_platform.model.conformity import differences
 from recruitment_platform.model.contract import (
-    DIM_JOBS,
-    DIM_PUBLISHERS,
-    DIMENSION_VERSION,
+    ADJUSTMENT_LEDGER,
+    FACT_ADJUSTMENTS,
     HOURLY_FACTS,
+    JOB_ADJUSTMENTS,
     LOAD_LEDGER,
+    WAREHOUSE_TABLES,
+    Table,
 )
 from recruitment_platform.model.schemas import arrow_schema, redshift_bytes, redshift_ddl
-from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore
+from recruitment_platform.resources.protocols import AdjustmentRow, DayTotals, LedgerRow, ObjectStore
 from recruitment_platform.resources.redshift.copying import checked_files, copy, copy_manifest
 from recruitment_platform.resources.redshift.session import (
     LostConnectionError,
@@ -44,15 +46,20 @@ from recruitment_platform.resources.redshift.session import (
 )
 from recruitment_platform.resources.warehouse.loading import (
     NO_ROWS,
+    VIEWS,
+    booking,
+    booking_values,
     dimension,
     is_already_loaded,
     ledger_row,
     ledger_values,
     reconcile,
+    reconcile_adjustments,
+    refuse_closed,
+    refuse_open,
 )
 from recruitment_platform.sql import load_sql
 
-_TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSION)
 _COPIES = "copies/"
 _ROW_GROUP = 100_000
 
@@ -84,37 +91,93 @@ class RedshiftWarehouse:
         self._place = f"the warehouse {address.database} on {address.cluster or f'{address.host}:{address.port}'}"
 
     def create_tables(self) -> None:
-        """Makes the tables that are not there, and the analysts' view as it is now; again, it changes nothing.
+        """Makes the tables that are not there, and the analysts' views as they are now; again, it changes nothing.
 
         Raises SettingsError where the schema is not there, StoreUnavailableError where the warehouse cannot be reached
         or does not let us.
         """
 
         def create(session: Session, in_doubt: bool) -> None:
-            for table in _TABLES:
+            for table in WAREHOUSE_TABLES:
                 session.execute(redshift_ddl(table))
-            session.execute(load_sql("resources/warehouse/sql", "job_performance"))
+            for view in VIEWS:
+                session.execute(load_sql("resources/warehouse/sql", view))
 
         self._transact("its tables", comment_of(asset="migrate"), create)
 
-    def load_day(self, row: LedgerRow, files: Sequence[str]) -> bool:
+    def load_day(self, row: LedgerRow, files: Sequence[str], *, restate: bool = False) -> bool:
         """Replaces the day by the manifest's files (object store keys) in one transaction with its ledger row.
 
         Returns False, changing nothing, where that manifest is already loaded. Raises SupersededError where a newer one
-        is, ReconciliationError where the files' columns or the rows, clicks or spend loaded are not what they should
-        be, StoreUnavailableError where the warehouse is down or its ledger held: the day then keeps its former rows.
+        is, ClosedDayError where the day is closed and this is no restatement, ReconciliationError where the files'
+        columns or the rows, clicks or spend loaded are not what they should be, StoreUnavailableError where the
+        warehouse is down or its ledger held: the day then keeps its former rows.
         """
         what = f"redshift_fact_events {row.day}"
-        values = ledger_values(row) | {"loaded_at": row.loaded_at.astimezone(UTC).replace(tzinfo=None)}
-        _check_lengths(what, values)
+        values = ledger_values(row) | {"loaded_at": _plain_utc(row.loaded_at)}
+        _check_lengths(what, LOAD_LEDGER, values)
         staged = checked_files(self._store, files, HOURLY_FACTS, what)
         folder = f"{_COPIES}redshift_fact_events/dt={row.day}/"
         with copy_manifest(self._store, folder, staged) if staged else nullcontext() as manifest:
             return self._transact(
                 what,
                 comment_of(run=row.run_id, asset="redshift_fact_events", day=str(row.day)),
-                partial(self._replace_day, what, row, values, manifest),
+                partial(self._replace_day, what, row, values, manifest, restate),
             )
+
+    def close_through(self, day: date, closed_at: datetime) -> bool:
+        """Closes the days up to that one; False, changing nothing, where they are closed already.
+
+        Raises StoreUnavailableError where the warehouse is down or its ledger held.
+        """
+        values = {"day": day, "closed_at": _plain_utc(closed_at)}
+
+        def close(session: Session, in_doubt: bool) -> bool:
+            session.run("lock_ledger")
+            for closed, at in session.run("newest_close"):
+                if closed >= day:
+                    return in_doubt and (closed, at) == (day, values["closed_at"])
+            session.run("close_through", **values)
+            return True
+
+        return self._transact(f"the close through {day}", comment_of(asset="close", day=str(day)), close)
+
+    def closed_through(self) -> date | None:
+        """The last day that is closed, and all before it with it; None where nothing ever was."""
+        return self._transact("billing_close", _READING, _closed_through, read_only=True)
+
+    def replace_adjustments(self, row: AdjustmentRow, rows: pa.Table, facts: DayTotals) -> bool:
+        """Replaces the closed day's adjustments in one transaction with the booking; False where it is not the next.
+
+        Raises ReconciliationError where the day is not closed, the rows are not as the contract says, or they and the
+        day's facts do not add up to `facts`; StoreUnavailableError where the warehouse is down or its ledger held.
+        """
+        what = f"fact_adjustments {row.day}"
+        values = booking_values(row) | {"booked_at": _plain_utc(row.booked_at)}
+        _check_lengths(what, ADJUSTMENT_LEDGER, values)
+        with self._copied(what, f"{_COPIES}fact_adjustments/dt={row.day}/", FACT_ADJUSTMENTS, rows) as manifest:
+            return self._transact(
+                what,
+                comment_of(run=row.run_id, asset="fact_adjustments", day=str(row.day)),
+                partial(self._replace_adjustments, what, row, values, manifest, facts),
+            )
+
+    def adjustments(self, first: date, last: date) -> pa.Table:
+        """The adjustments of these days, both included, as `JOB_ADJUSTMENTS`, in the order of its key."""
+        found = self._read("job_adjustments", "adjustments", {"first": first, "last": last})
+        return found.cast(arrow_schema(JOB_ADJUSTMENTS))
+
+    def adjusted(self, days: Iterable[date] | None = None) -> dict[date, AdjustmentRow]:
+        """The booking in force of each of the days that has one, by day."""
+        asked = None if days is None else set(days)
+        if asked is not None and not asked:
+            return {}
+        rows = map(booking, self._read("adjustment_ledger", "adjusted", _window(asked)).to_pylist())
+        return {row.day: row for row in rows if asked is None or row.day in asked}
+
+    def bookings(self, day: date) -> list[AdjustmentRow]:
+        """Every booking of the day that was committed, oldest first."""
+        return [booking(columns) for columns in self._read("adjustment_ledger", "bookings", {"day": day}).to_pylist()]
 
     def replace_dimension(self, table: str, rows: pa.Table, version: int) -> bool:
         """Replaces dim_jobs or dim_publishers whole; False, changing nothing, where that version or a newer is there.
@@ -122,27 +185,13 @@ class RedshiftWarehouse:
         Raises ReconciliationError where the rows are not as the contract says, StoreUnavailableError where the
         warehouse is down.
         """
-        contract = dimension(table)
         what = f"{table} version {version}"
-        problems = differences(rows.schema, contract)
-        if problems:
-            raise ReconciliationError(f"{what}: {'; '.join(problems)}; the former one stays in force")
-        folder = f"{_COPIES}{table}/"
-        with tempfile.TemporaryDirectory(prefix="recruitment-dimension-") as scratch:
-            path = Path(scratch) / "rows.parquet"
-            pq.write_table(rows.cast(arrow_schema(contract)), path, row_group_size=_ROW_GROUP)
-            key = f"{folder}{version:06}-{Path(scratch).name}.parquet"
-            self._store.put_file(path, key)
-        try:
-            staged = checked_files(self._store, [key], contract, what)
-            with copy_manifest(self._store, folder, staged) as manifest:
-                return self._transact(
-                    what,
-                    comment_of(asset=table, version=str(version)),
-                    partial(self._replace_rows, what, table, version, rows.num_rows, datetime.now(UTC), manifest),
-                )
-        finally:
-            self._store.delete([key])
+        with self._copied(what, f"{_COPIES}{table}/", dimension(table), rows) as manifest:
+            return self._transact(
+                what,
+                comment_of(asset=table, version=str(version)),
+                partial(self._replace_rows, what, table, version, rows.num_rows, datetime.now(UTC), manifest),
+            )
 
     def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
         """The newest ledger row of each day that was loaded, by day."""
@@ -152,6 +201,10 @@ class RedshiftWarehouse:
         found = self._read("load_ledger", "ledger", _window(asked))
         rows = [ledger_row(columns) for columns in found.to_pylist()]
         return {row.day: row for row in rows if asked is None or row.day in asked}
+
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first."""
+        return [ledger_row(columns) for columns in self._read("load_ledger", "loads", {"day": day}).to_pylist()]
 
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
         """What the fact table holds for each of the days, zeros where nothing."""
@@ -190,8 +243,35 @@ class RedshiftWarehouse:
 
         return self._transact("the query", _READING, ask, read_only=True)
 
+    @contextmanager
+    def _copied(self, what: str, folder: str, table: Table, rows: pa.Table) -> Iterator[str]:
+        """The address of a COPY manifest of these rows, put into the object store for the block alone.
+
+        ReconciliationError where they are not as the contract says.
+        """
+        problems = differences(rows.schema, table)
+        if problems:
+            raise ReconciliationError(f"{what}: {'; '.join(problems)}; the former one stays in force")
+        with tempfile.TemporaryDirectory(prefix="recruitment-rows-") as scratch:
+            path = Path(scratch) / "rows.parquet"
+            pq.write_table(rows.cast(arrow_schema(table)), path, row_group_size=_ROW_GROUP)
+            key = f"{folder}{Path(scratch).name}.parquet"
+            self._store.put_file(path, key)
+        try:
+            with copy_manifest(self._store, folder, checked_files(self._store, [key], table, what)) as manifest:
+                yield manifest
+        finally:
+            self._store.delete([key])
+
     def _replace_day(
-        self, what: str, row: LedgerRow, values: dict[str, Any], manifest: str | None, session: Session, in_doubt: bool
+        self,
+        what: str,
+        row: LedgerRow,
+        values: dict[str, Any],
+        manifest: str | None,
+        restate: bool,
+        session: Session,
+        in_doubt: bool,
     ) -> bool:
         session.run("lock_ledger")
         session.run("take_time")
@@ -199,6 +279,11 @@ class RedshiftWarehouse:
             if is_already_loaded(what, row, number, digest):
                 # by an earlier try of this very load, or by another one?
                 return in_doubt and (run_id, loaded_at) == (row.run_id, values["loaded_at"])
+        if restate:
+            session.run("delete_adjustments", day=row.day)
+            session.run("forget_bookings", day=row.day, manifest=row.manifest)
+        else:
+            refuse_closed(what, row.day, _closed_through(session))
         session.run("delete_day", day=row.day)
         inserted = 0
         if manifest is not None:
@@ -207,6 +292,36 @@ class RedshiftWarehouse:
         reconcile(what, row, inserted, found)
         session.run("forget_load", day=row.day, manifest=row.manifest)
         session.run("record_load", **values)
+        return True
+
+    def _replace_adjustments(
+        self,
+        what: str,
+        row: AdjustmentRow,
+        values: dict[str, Any],
+        manifest: str,
+        facts: DayTotals,
+        session: Session,
+        in_doubt: bool,
+    ) -> bool:
+        session.run("lock_ledger")
+        session.run("take_time")
+        refuse_open(what, row.day, _closed_through(session))
+        load = next((number for number, *_ in session.run("newest_load", day=row.day)), 0)
+        booked = 0
+        for number, run_id, booked_at in session.run("newest_booking", day=row.day, manifest=row.manifest):
+            if in_doubt and (number, run_id, booked_at) == (row.number, row.run_id, values["booked_at"]):
+                return True  # by an earlier try of this very booking
+            booked = number
+        if (row.manifest, row.number) != (load, booked + 1):
+            return False
+        session.run("delete_adjustments", day=row.day)
+        copied = copy(session, FACT_ADJUSTMENTS.name, manifest, self._role, what)
+        sums = session.run("adjustment_totals", day=row.day)
+        adjusted = DayTotals(*sums[0]) if sums else NO_ROWS
+        loaded = _totals(session, {"first": row.day, "last": row.day}).get(row.day, NO_ROWS)
+        reconcile_adjustments(what, row, copied, loaded, adjusted, facts)
+        session.run("record_booking", **values)
         return True
 
     def _replace_rows(
@@ -295,19 +410,30 @@ def _window(days: Iterable[date] | None) -> dict[str, date]:
     return {"first": min(asked), "last": max(asked)}
 
 
+def _closed_through(session: Session, in_doubt: bool = False) -> date | None:
+    [[day]] = session.run("closed_through")
+    closed: date | None = day
+    return closed
+
+
+def _plain_utc(at: datetime) -> datetime:
+    """As Redshift's TIMESTAMP keeps it: UTC, without saying so."""
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
 def _totals(session: Session, window: dict[str, date]) -> dict[date, DayTotals]:
     return {day: DayTotals(*counts) for day, *counts in session.run("totals", **window)}
 
 
-def _check_lengths(what: str, values: dict[str, Any]) -> None:
+def _check_lengths(what: str, ledger: Table, values: dict[str, Any]) -> None:
     """ReconciliationError where a text of the ledger's row is longer than its column."""
-    for column in LOAD_LEDGER.columns:
+    for column in ledger.columns:
         if column.type.kind == "text":
             length, room = len(values[column.name].encode()), redshift_bytes(column.type)
             if length > room:
                 raise ReconciliationError(
-                    f"{what}: its {column.name} has {length} bytes, and load_ledger on Redshift holds {room}; the day "
-                    "keeps its former rows"
+                    f"{what}: its {column.name} has {length} bytes, and {ledger.name} on Redshift holds {room}; the "
+                    "day keeps its former rows"
                 )
 
 
@@ -331,4 +457,4 @@ def _plain(message: str) -> str:
 
 
 def _names_a_table_of_ours(error: RefusedError) -> bool:
-    return error.code == _NO_TABLE and any(f'"{table.name}"' in str(error) for table in _TABLES)
+    return error.code == _NO_TABLE and any(f'"{table.name}"' in str(error) for table in WAREHOUSE_TABLES)

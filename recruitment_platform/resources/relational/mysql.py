@@ -77,6 +77,15 @@ def open_mysql(address: MySQLAddress, wait_seconds: int = WAIT_SECONDS) -> SqlRe
     return store
 
 
+def migrate_mysql(address: MySQLAddress) -> None:
+    """Makes what is missing in the database, and the analysts' view `job_performance` over `events` as it is now.
+
+    Its rows have the warehouse's columns, of the days that `mysql_events` has copied. Raises what `open_mysql` raises.
+    """
+    tables = load_sql("resources/relational/sql", "mysql_reports").rstrip("; \n").split(";")
+    open_mysql(address).make_views(*tables, load_sql("resources/warehouse/sql", "job_performance"))
+
+
 def _tls(address: MySQLAddress, where: str) -> ssl.SSLContext:
     """Of a server that must be the one its authority names, or, without one, of any server that offers TLS."""
     if address.tls_ca is None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -26,25 +26,30 @@ import pyarrow.parquet as pq
 from recruitment_platform.errors import InputError, ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.conformity import differences
 from recruitment_platform.model.contract import (
-    DIM_JOBS,
-    DIM_PUBLISHERS,
-    DIMENSION_VERSION,
+    FACT_ADJUSTMENTS,
     HOURLY_FACTS,
+    JOB_ADJUSTMENTS,
     LOAD_LEDGER,
+    WAREHOUSE_TABLES,
+    Table,
 )
 from recruitment_platform.model.schemas import arrow_schema, duckdb_ddl
-from recruitment_platform.resources.protocols import DayTotals, LedgerRow, ObjectStore
+from recruitment_platform.resources.protocols import AdjustmentRow, DayTotals, LedgerRow, ObjectStore
 from recruitment_platform.resources.warehouse.loading import (
     NO_ROWS,
+    VIEWS,
+    booking,
+    booking_values,
     dimension,
     is_already_loaded,
     ledger_row,
     ledger_values,
     reconcile,
+    reconcile_adjustments,
+    refuse_closed,
+    refuse_open,
 )
 from recruitment_platform.sql import connect_duckdb, load_sql
-
-_TABLES = (HOURLY_FACTS, LOAD_LEDGER, DIM_JOBS, DIM_PUBLISHERS, DIMENSION_VERSION)
 
 # Nothing is fetched from the network, whatever a statement names.
 _CLOSED: dict[str, Any] = {
@@ -71,12 +76,13 @@ class DuckDBWarehouse:
         self._wait = wait.total_seconds()
         self._store = store
 
-    def load_day(self, row: LedgerRow, files: Sequence[str]) -> bool:
+    def load_day(self, row: LedgerRow, files: Sequence[str], *, restate: bool = False) -> bool:
         """Replaces the day by the manifest's files (object store keys) in one transaction with its ledger row.
 
         Returns False, changing nothing, where that manifest is already loaded. Raises SupersededError where a newer one
-        is, ReconciliationError where the files' columns or the rows, clicks or spend loaded are not what they should
-        be, StoreUnavailableError where the warehouse is held, full or damaged: the day then keeps its former rows.
+        is, ClosedDayError where the day is closed and this is no restatement, ReconciliationError where the files'
+        columns or the rows, clicks or spend loaded are not what they should be, StoreUnavailableError where the
+        warehouse is held, full or damaged: the day then keeps its former rows.
         """
         what = f"redshift_fact_events {row.day}"
         paths = [str(self._checked_file(key, what)) for key in files]
@@ -84,6 +90,11 @@ class DuckDBWarehouse:
             for manifest, digest in connection.execute(_sql("newest_load"), {"day": row.day}).fetchall():
                 if is_already_loaded(what, row, manifest, digest):
                     return False
+            if restate:
+                connection.execute(_sql("delete_adjustments"), {"day": row.day})
+                connection.execute(_sql("forget_bookings"), {"day": row.day, "manifest": row.manifest})
+            else:
+                refuse_closed(what, row.day, _closed_through(connection))
             connection.execute(_sql("delete_day"), {"day": row.day})
             inserted = 0
             if paths:
@@ -92,6 +103,62 @@ class DuckDBWarehouse:
             connection.execute(_sql("forget_load"), {"day": row.day, "manifest": row.manifest})
             connection.execute(_sql("record_load"), ledger_values(row))
         return True
+
+    def close_through(self, day: date, closed_at: datetime) -> bool:
+        """Closes the days up to that one; False, changing nothing, where they are closed already.
+
+        Raises StoreUnavailableError where the warehouse is held, full or damaged.
+        """
+        with self._transaction(f"the close through {day}") as connection:
+            closed = _closed_through(connection)
+            if closed is not None and closed >= day:
+                return False
+            connection.execute(_sql("close_through"), {"day": day, "closed_at": closed_at})
+        return True
+
+    def closed_through(self) -> date | None:
+        """The last day that is closed, and all before it with it; None where nothing ever was."""
+        return self._read(None, _closed_through)
+
+    def replace_adjustments(self, row: AdjustmentRow, rows: pa.Table, facts: DayTotals) -> bool:
+        """Replaces the closed day's adjustments in one transaction with the booking; False where it is not the next.
+
+        Raises ReconciliationError where the day is not closed, the rows are not as the contract says, or they and the
+        day's facts do not add up to `facts`; StoreUnavailableError where the warehouse is held, full or damaged.
+        """
+        what = f"fact_adjustments {row.day}"
+        problems = differences(rows.schema, FACT_ADJUSTMENTS)
+        if problems:
+            raise ReconciliationError(f"{what}: {'; '.join(problems)}; the former ones stay in force")
+        day = {"day": row.day}
+        with self._transaction(what) as connection:
+            refuse_open(what, row.day, _closed_through(connection))
+            loads = connection.execute(_sql("newest_load"), day).fetchall()
+            booked = connection.execute(_sql("newest_booking"), day | {"manifest": row.manifest}).fetchall()
+            if (row.manifest, row.number) != (loads[0][0] if loads else 0, booked[0][0] + 1 if booked else 1):
+                return False
+            connection.execute(_sql("delete_adjustments"), day)
+            connection.register("incoming", rows.cast(arrow_schema(FACT_ADJUSTMENTS)))
+            [(inserted,)] = connection.execute(_sql("insert_adjustments")).fetchall()
+            connection.unregister("incoming")
+            sums = connection.execute(_sql("adjustment_totals"), day).fetchall()
+            adjusted = DayTotals(*sums[0]) if sums else NO_ROWS
+            reconcile_adjustments(what, row, inserted, _totals(connection, [row.day])[row.day], adjusted, facts)
+            connection.execute(_sql("record_booking"), booking_values(row))
+        return True
+
+    def adjustments(self, first: date, last: date) -> pa.Table:
+        """The adjustments of these days, both included, as `JOB_ADJUSTMENTS`, in the order of its key."""
+        return self._window("adjustments", JOB_ADJUSTMENTS, first, last)
+
+    def adjusted(self, days: Iterable[date] | None = None) -> dict[date, AdjustmentRow]:
+        """The booking in force of each of the days that has one, by day."""
+        asked = None if days is None else list(days)
+        return {row.day: row for row in map(booking, self._rows("adjusted", {"days": asked}))}
+
+    def bookings(self, day: date) -> list[AdjustmentRow]:
+        """Every booking of the day that was committed, oldest first."""
+        return [booking(row) for row in self._rows("bookings", {"day": day})]
 
     def replace_dimension(self, table: str, rows: pa.Table, version: int) -> bool:
         """Replaces dim_jobs or dim_publishers whole; False, changing nothing, where that version or a newer is there.
@@ -112,7 +179,8 @@ class DuckDBWarehouse:
             connection.register("incoming", rows.cast(arrow_schema(contract)))
             connection.execute(_sql(f"replace_{table}"))
             connection.unregister("incoming")
-            connection.execute(load_sql("resources/warehouse/sql", "job_performance"))
+            for view in VIEWS:
+                connection.execute(_sql(view))
             connection.execute(_sql("forget_dimension"), {"dimension": table})
             connection.execute(
                 _sql("record_dimension"), {"dimension": table, "version": version, "rows": rows.num_rows}
@@ -122,8 +190,11 @@ class DuckDBWarehouse:
     def ledger(self, days: Iterable[date] | None = None) -> dict[date, LedgerRow]:
         """The newest ledger row of each day that was loaded, by day."""
         asked = None if days is None else list(days)
-        found: list[LedgerRow] = self._read([], lambda connection: _ledger(connection, asked))
-        return {row.day: row for row in found}
+        return {row.day: row for row in map(ledger_row, self._rows("ledger", {"days": asked}))}
+
+    def loads(self, day: date) -> list[LedgerRow]:
+        """Every load of the day that was committed, oldest first."""
+        return [ledger_row(row) for row in self._rows("loads", {"day": day})]
 
     def totals(self, days: Iterable[date]) -> dict[date, DayTotals]:
         """What the fact table holds for each of the days, zeros where nothing."""
@@ -133,13 +204,7 @@ class DuckDBWarehouse:
 
     def facts(self, first: date, last: date) -> pa.Table:
         """The fact rows of these days, both included, as `HOURLY_FACTS`, in the order of its key."""
-        schema = arrow_schema(HOURLY_FACTS)
-
-        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-            rows = connection.sql(_sql("facts"), params={"first": first, "last": last})
-            return rows.to_arrow_table().cast(schema)
-
-        return self._read(schema.empty_table(), read)
+        return self._window("facts", HOURLY_FACTS, first, last)
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one SELECT over the warehouse's tables; timestamps are UTC.
@@ -179,14 +244,34 @@ class DuckDBWarehouse:
             )
         return path
 
+    def _rows(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        def read(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = connection.sql(_sql(statement), params=parameters).to_arrow_table().to_pylist()
+            return rows
+
+        return self._read([], read)
+
+    def _window(self, statement: str, table: Table, first: date, last: date) -> pa.Table:
+        schema = arrow_schema(table)
+
+        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+            rows = connection.sql(_sql(statement), params={"first": first, "last": last})
+            return rows.to_arrow_table().cast(schema)
+
+        return self._read(schema.empty_table(), read)
+
     def _read(self, nothing: Rows, read: Callable[[duckdb.DuckDBPyConnection], Rows]) -> Rows:
         if not self.path.exists():
             return nothing
-        with self._open(read_only=True) as connection:
+        with suppress(duckdb.CatalogException), self._open(read_only=True) as connection:
             try:
                 return read(connection)
+            except duckdb.CatalogException:
+                raise  # the file may be of a version that had fewer tables
             except duckdb.Error as error:
                 raise self._unusable(error) from error
+        with self._transaction("its tables") as connection:
+            return read(connection)
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -195,6 +280,7 @@ class DuckDBWarehouse:
         with self._open(read_only=False) as connection:
             try:
                 connection.begin()
+                _complete(connection)
                 yield connection
                 connection.commit()
             except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as error:
@@ -243,9 +329,7 @@ class DuckDBWarehouse:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with connect_duckdb(draft, config=_CLOSED) as connection:
-                for table in _TABLES:
-                    connection.execute(duckdb_ddl(table))
-                connection.execute(load_sql("resources/warehouse/sql", "job_performance"))
+                _create(connection)
             with suppress(FileExistsError):
                 os.link(draft, self.path)
         except (OSError, duckdb.Error) as error:
@@ -291,9 +375,28 @@ def _totals(connection: duckdb.DuckDBPyConnection, days: list[date]) -> dict[dat
     return dict.fromkeys(days, NO_ROWS) | {day: DayTotals(*counts) for day, *counts in found}
 
 
-def _ledger(connection: duckdb.DuckDBPyConnection, days: list[date] | None) -> list[LedgerRow]:
-    columns = connection.sql(_sql("ledger"), params={"days": days}).to_arrow_table().to_pylist()
-    return [ledger_row(found) for found in columns]
+def _closed_through(connection: duckdb.DuckDBPyConnection) -> date | None:
+    [(day,)] = connection.execute(_sql("closed_through")).fetchall()
+    closed: date | None = day
+    return closed
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    for table in WAREHOUSE_TABLES:
+        connection.execute(duckdb_ddl(table))
+    for view in VIEWS:
+        connection.execute(_sql(view))
+
+
+def _complete(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes what a warehouse of an older version does not have; a file that is no warehouse is left alone.
+
+    A database without any table is taken as ours: whoever opens the file before the first load makes one.
+    """
+    there = {name for (name,) in connection.execute(_sql("tables")).fetchall()}
+    ours = not there or LOAD_LEDGER.name in there
+    if ours and any(table.name not in there for table in WAREHOUSE_TABLES):
+        _create(connection)
 
 
 def _first_line(error: Exception) -> str:

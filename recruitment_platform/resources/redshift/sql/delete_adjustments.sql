@@ -1,0 +1,2 @@
+DELETE FROM fact_adjustments
+WHERE dates = CAST(:day AS DATE)

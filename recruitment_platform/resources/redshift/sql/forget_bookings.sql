@@ -1,0 +1,3 @@
+-- What adjusted a load under a number that is loaded anew.
+DELETE FROM adjustment_ledger
+WHERE dates = CAST(:day AS DATE) AND manifest = :manifest

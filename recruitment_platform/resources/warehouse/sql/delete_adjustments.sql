@@ -1,0 +1,2 @@
+DELETE FROM fact_adjustments
+WHERE dates = $day::DATE

@@ -1,0 +1,4 @@
+-- `incoming` holds the new rows.
+INSERT INTO fact_adjustments BY NAME
+SELECT *
+FROM incoming
