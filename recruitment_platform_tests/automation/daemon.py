@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import requests
+from dagster._core.scheduler.instigation import InstigatorType
 
 from recruitment_platform.automation.instance import open_instance, prepare_dagster_home
 from recruitment_platform.settings import GROUPS, PREFIX, Settings
@@ -140,6 +141,13 @@ def ticks(settings: Settings, sensor: str) -> list[str]:
             for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=20)
         ]
     return [tick.skip_reason or f"{len(tick.run_ids)} runs" for tick in found]
+
+
+def cursors(settings: Settings) -> dict[str, str | None]:
+    """What each sensor that has ticked keeps for its next tick."""
+    with open_instance(settings) as instance:
+        states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+    return {state.instigator_name: state.instigator_data.cursor for state in states}
 
 
 def _answers(page: Page) -> bool:
