@@ -53,8 +53,8 @@ class Alert:
         about = f" for {spans(self.failed_days or self.days)}" if self.days else ""
         counted = f", attempt {self.attempt} of {self.max_attempts}" if self.attempt else ""
         end = (
-            f"\ngiven up: {spans(self.given_up)}, until events of it come in; mend what the error tells, then run it by "
-            "hand"
+            f"\ngiven up: {spans(self.given_up)}, until events of it come in; mend what the error tells, "
+            "then run it by hand"
             if self.given_up
             else ""
         )

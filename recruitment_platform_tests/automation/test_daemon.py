@@ -86,7 +86,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield Home(site, settings, tmp_path / "daemon.log", alerts)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_days_are_published_tried_again_given_up_and_healed_without_anyone_asking(home: Home) -> None:
     site, log = home.site, home.log
     environment = environment_of(home.settings)
