@@ -34,6 +34,7 @@ COMMANDS = {
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
+    "metrics": "Serves the platform's own figures to Prometheus.",
     "servers": "Starts, lists and stops the real servers as processes of this machine, for development.",
     "ui": "Serves Dagster's web page and runs its daemon.",
 }

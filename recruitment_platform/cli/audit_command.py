@@ -315,13 +315,15 @@ def _loads(audit: DayAudit, currency: str, out: TextIO) -> None:
             f"{load.changes[1]:+,}",
             _signed(change),
             shown_source("; ".join(load.why)),
+            f"{load.row.dim_version}",
+            load.row.code_version,
             load.row.run_id,
         )
         for load, total, change in zip(audit.loads, spend, changed, strict=True)
     ]
-    changes = ("rows ±", "clicks ±", "spend ±")
-    names = ("loaded at, UTC", "manifest", "rows", "clicks", f"spend, {currency}", *changes, "why", "run")
-    section("Loads, and what each changed", names, rows, range(1, 8), out)
+    figures = ("rows", "clicks", f"spend, {currency}", "rows ±", "clicks ±", "spend ±")
+    names = ("loaded at, UTC", "manifest", *figures, "why", "dim_jobs", "code", "run")
+    section("Loads, and what each changed", names, rows, (*range(1, 8), 9), out)
 
 
 def _bookings(audit: DayAudit, currency: str, out: TextIO) -> None:

@@ -325,6 +325,10 @@ def _listed(store: ObjectStore, snapshot: SnapshotManifest) -> tuple[ListedId, .
     if snapshot.listing is None:
         return ()
     columns = ["reason", "create_time", "source", "position"]
-    rows = pq.read_table(store.local(snapshot.listing.key), columns=columns, partitioning=None)
+    try:
+        file = store.local(snapshot.listing.key)
+    except FileNotFoundError:
+        return ()  # a snapshot of which something is lost still tells its counts
+    rows = pq.read_table(file, columns=columns, partitioning=None)
     found = (rows.filter(pc.equal(rows["reason"], reason)).slice(0, LISTED) for reason in _LISTED_REASONS)
     return tuple(ListedId(**row) for table in found for row in table.to_pylist())

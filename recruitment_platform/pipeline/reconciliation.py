@@ -27,6 +27,9 @@ SPEND = "spend in micros"
 
 EVERY_POSITION = 2**63 - 1
 
+MEMORY = "1GB"
+"""What an audit holds at most of a day's rows in memory, others lie on the disk."""
+
 Figures = Mapping[str, Mapping[str, int]]
 """By place the figures that it has."""
 
@@ -117,7 +120,7 @@ def scanned(scan: LakeScan, reach: Mapping[str, int]) -> tuple[dict[str, HeldRow
     """What the scan (of `LAKE_COLUMNS`) has of each source, and by source and kind what lies within the reach."""
     with (
         tempfile.TemporaryDirectory(prefix="audit-") as scratch,
-        connect_duckdb(config={"temp_directory": scratch}) as connection,
+        connect_duckdb(config={"memory_limit": MEMORY, "temp_directory": scratch}) as connection,
     ):
         connection.register("events", scan.events)
         connection.register(

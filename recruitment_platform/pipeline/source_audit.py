@@ -17,7 +17,7 @@ import pyarrow as pa
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.rereading import Reread, Unreadable
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.pipeline.reconciliation import REPLAYED, origin
+from recruitment_platform.pipeline.reconciliation import MEMORY, REPLAYED, origin
 from recruitment_platform.resources.protocols import EventLake, SourceState
 from recruitment_platform.sql import connect_duckdb, load_sql
 
@@ -121,7 +121,7 @@ class _Limits:
 def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with (
         tempfile.TemporaryDirectory(prefix="audit-") as scratch,
-        connect_duckdb(config={"temp_directory": scratch}) as connection,
+        connect_duckdb(config={"memory_limit": MEMORY, "temp_directory": scratch}) as connection,
     ):
         yield connection
 

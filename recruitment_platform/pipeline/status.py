@@ -26,6 +26,7 @@ from recruitment_platform.pipeline.manifests import (
     DimManifest,
     FactsManifest,
     SnapshotManifest,
+    facts_candidates,
     is_behind,
     newest_of_days,
     numbers,
@@ -49,8 +50,8 @@ STATES: dict[State, str] = {
 """What each state means."""
 
 Cause = Literal["", "events", "manifest", "jobs", "code"]
-"""What made a day stale: later events, a manifest not yet loaded, jobs that became known, the code. Only the first is
-a reason to compute it again unasked."""
+"""What made a day stale: later events, a manifest not yet loaded, jobs that became known, the code. Days that are stale
+by code are listed, and never computed again unasked."""
 
 READ_AT_ONCE = 16
 """Manifests that are read at the same time: a bucket answers each in its own while."""
@@ -259,6 +260,23 @@ def _adjusted(day: Accounted) -> str:
         return "closed"
     spend = Decimal(day.adjustment.spend_micros).scaleb(-6)
     return f"closed; {day.adjustment.clicks:,} clicks, {spend:,.2f} adjusted"
+
+
+def standing_errors(store: ObjectStore) -> dict[date, datetime]:
+    """When the newest error of each day was recorded, where no facts of the day were computed or staged after it.
+
+    One listing, and two more for each day that has an error.
+    """
+    newest = {day: at for day, (at, _) in _newest_errors(store).items()}
+    return {
+        day: at
+        for day, at in newest.items()
+        if all(
+            found.modified < at
+            for manifests in (facts_candidates(day), staged_manifests(day))
+            for found in store.list(manifests)
+        )
+    }
 
 
 def _newest_errors(store: ObjectStore) -> dict[date, tuple[datetime, str]]:

@@ -70,7 +70,7 @@ def test_a_day_is_explained_in_a_few_tables(export: Path, within: Call) -> None:
     assert shown["By source and kind"][0][1:] == ["click", "6", "6", "0", "0", "1.50", "yes"]
     assert ["spend,", "USD", "1.50", "1.50", "1.50", "1.50", "1.50", "yes"] in shown["What must be equal"]
     (load,) = shown["Loads, and what each changed"]
-    assert load[2:-1] == ["1", "1", "6", "1.50", "+1", "+6", "+1.50", "first", "load"]
+    assert load[2:-2] == ["1", "1", "6", "1.50", "+1", "+6", "+1.50", "first", "load", "1"]
 
 
 def test_late_events_are_told_before_and_after_the_load_that_brings_them(

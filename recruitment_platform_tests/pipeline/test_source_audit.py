@@ -15,7 +15,7 @@ from recruitment_platform.ingest.rereading import Reread, Unreadable, reread_fil
 from recruitment_platform.pipeline import source_audit
 from recruitment_platform.pipeline.source_audit import ComparedSource, DifferingRow, audit_sources
 from recruitment_platform.resources.kafka.log import open_event_log
-from recruitment_platform.resources.protocols import SourceState
+from recruitment_platform.resources.protocols import RejectedRow, SourceState
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.servers.server import Server
 from recruitment_platform.simulation.again import made_again
@@ -152,7 +152,7 @@ def test_a_file_is_found_at_any_path_it_was_imported_from_compressed_or_not(stor
 
 def test_what_was_not_yet_taken_in_of_a_source_is_not_missing(stores: Stores, tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [event(number) for number in range(10)])
-    (whole,) = [stores.take("tracking", tmp_path / "a.csv").source]
+    whole = stores.take("tracking", tmp_path / "a.csv").source
     stopped = Stores(tmp_path / "stopped")
     rows = stores.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
     first = rows.filter([position <= 6 for position in rows["position"].to_pylist()])
@@ -160,6 +160,22 @@ def test_what_was_not_yet_taken_in_of_a_source_is_not_missing(stores: Stores, tm
     stopped.lake.register_path(whole, str(tmp_path / "a.csv"))
     (found,) = compare(stopped)
     assert (found.problem, found.in_source, found.in_lake) == ("", 5, 5)
+
+
+def test_a_row_that_was_rejected_when_it_came_is_not_missing_where_it_would_be_accepted_now(
+    stores: Stores, tmp_path: Path
+) -> None:
+    # As one whose create_time lay in the future then.
+    write_csv(tmp_path / "a.csv", [event(1), event(2)])
+    whole = stores.take("tracking", tmp_path / "a.csv").source
+    then = Stores(tmp_path / "then")
+    rows = stores.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
+    refused = RejectedRow("tracking", whole, 3, "create_time lies in the future", "{}", DAY)
+    first = rows.filter([position == 2 for position in rows["position"].to_pylist()])
+    assert then.lake.append(whole, accepted=first, rejected=[refused], after=0, last_position=3, received=2)
+    then.lake.register_path(whole, str(tmp_path / "a.csv"))
+    (found,) = compare(then)
+    assert (found.problem, found.in_source, found.in_lake) == ("", 1, 1)
 
 
 def test_simulated_traffic_is_made_again_and_is_what_the_lake_has(tmp_path: Path) -> None:

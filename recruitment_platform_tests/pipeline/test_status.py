@@ -1,8 +1,6 @@
 """How days stand, derived from real stores brought into each state by the steps themselves."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,30 +8,14 @@ import pytest
 
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.pipeline import facts
-from recruitment_platform.pipeline.facts import compute_facts
-from recruitment_platform.pipeline.publish import load_day, stage_day
-from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
+from recruitment_platform.pipeline.publish import stage_day
 from recruitment_platform.pipeline.status import DayStatus, day_statuses
 from recruitment_platform.resources.objects.folder import FolderStore
-from recruitment_platform.transforms.engines import DuckDBEngine
+from recruitment_platform_tests.pipeline.steps import compute, fail, materialize
 from recruitment_platform_tests.site import JOBS, NOW, Site, click, event
 
 DAY = date(2025, 6, 2)
 TODAY = DAY + timedelta(days=3)
-
-
-def compute(site: Site, days: Iterable[date], run_id: str) -> None:
-    for _ in take_snapshots(site.lake, site.objects, days, time_zone="UTC", run_id=run_id):
-        pass
-    for _ in compute_facts(site.objects, DuckDBEngine(), days, lake_name=site.lake.name, run_id=run_id):
-        pass
-
-
-def materialize(site: Site, *days: date, run_id: str = "run") -> None:
-    compute(site, days, run_id)
-    for day in days:
-        stage_day(site.objects, day, run_id)
-        load_day(site.objects, site.warehouse, day, run_id)
 
 
 def statuses(site: Site, first: date | None = None, last: date | None = None) -> dict[date, DayStatus]:
@@ -166,23 +148,10 @@ def test_a_look_at_many_days_lists_no_more_than_one_at_a_few(site: Site) -> None
     assert calls[1]["get"] - calls[0]["get"] == 6
 
 
-def damage_snapshot(site: Site) -> None:
-    """The snapshot in force says one click more than it holds."""
-    snapshot = current_snapshot(site.objects, DAY)
-    assert snapshot is not None
-    path = site.objects.local(f"raw_tracking/dt={DAY}/manifests/{snapshot.number:06}.json")
-    document = json.loads(path.read_text())
-    document["kinds"]["click"] += 1
-    path.write_text(json.dumps(document))
-
-
 def test_a_day_that_could_not_be_published_has_failed_until_a_run_publishes_it(clicked: Site) -> None:
     materialize(clicked, DAY)
     send_clicks(clicked, DAY, number=2)
-    compute(clicked, [DAY], "bad")
-    damage_snapshot(clicked)
-    with pytest.raises(ReconciliationError):
-        stage_day(clicked.objects, DAY, "bad")
+    fail(clicked, DAY)
     found = statuses(clicked)[DAY]
     assert (found.state, found.clicks) == ("failed", 1)
     assert "kinds" in found.reason

@@ -87,6 +87,19 @@ def test_a_warehouse_made_before_days_could_be_closed_gets_the_tables(
     assert warehouse.totals([DAY]) == {DAY: totals_of(MANY if first == "load" else FEW)}
 
 
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_file_that_someone_opened_before_the_first_load_becomes_the_warehouse(
+    path: Path, store: ObjectStore, read_first: bool
+) -> None:
+    duckdb.connect(path).close()
+    warehouse = opened(path, store)
+    if read_first:
+        assert warehouse.ledger() == {}
+    row, keys = staged(store, DAY, 1, FEW)
+    assert warehouse.load_day(row, keys)
+    assert warehouse.totals([DAY]) == {DAY: totals_of(FEW)}
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_load_that_finds_the_file_held_names_the_holder_and_changes_nothing(
     path: Path, store: ObjectStore, read_only: bool

@@ -389,9 +389,13 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _complete(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes what a warehouse of an older version does not have; a file that is no warehouse is left alone."""
+    """Makes what a warehouse of an older version does not have; a file that is no warehouse is left alone.
+
+    A database without any table is taken as ours: whoever opens the file before the first load makes one.
+    """
     there = {name for (name,) in connection.execute(_sql("tables")).fetchall()}
-    if LOAD_LEDGER.name in there and any(table.name not in there for table in WAREHOUSE_TABLES):
+    ours = not there or LOAD_LEDGER.name in there
+    if ours and any(table.name not in there for table in WAREHOUSE_TABLES):
         _create(connection)
 
 
