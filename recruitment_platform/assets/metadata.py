@@ -166,8 +166,11 @@ def audit_entry(day: date, loads: Sequence[LedgerRow], currency: str) -> dg.Mark
     return dg.MetadataValue.md("\n".join(lines + more))
 
 
-def booked_metadata(booked: BookedDay, currency: str, loads: Sequence[LedgerRow]) -> Metadata:
-    """A closed day of the fact table: its facts as they were billed, and what is adjusted beside them."""
+def booked_metadata(booked: BookedDay, currency: str, plot: str, loads: Sequence[LedgerRow]) -> Metadata:
+    """A closed day of the fact table: its facts as they were billed, and what is adjusted beside them.
+
+    `plot` is that of the facts, empty where they are no longer at hand.
+    """
     billed, booking = booked.billed, booked.booking
     of_load: Metadata = {"dagster/partition_row_count": 0}
     if billed is not None:
@@ -181,12 +184,13 @@ def booked_metadata(booked: BookedDay, currency: str, loads: Sequence[LedgerRow]
             "digest": billed.digest,
         }
     return {
+        **(_pictured(plot) if plot else {}),
         "closed": True,
         "adjustment_rows": booking.rows if booking else 0,
         "adjustment_clicks": booking.clicks if booking else 0,
         "adjustment_spend": spend(booking.spend_micros if booking else 0, currency),
-        "audit": audit_entry(booked.day, loads, currency),
         **of_load,
+        "audit": audit_entry(booked.day, loads, currency),
     }
 
 

@@ -352,7 +352,10 @@ def _teller(
 
     def tell(asset: dg.AssetKey, facts: FactsManifest | BookedDay) -> None:
         if isinstance(facts, BookedDay):
-            told = metadata.booked_metadata(facts, currency, loads(facts.day))
+            kept = current_facts(store, facts.day)
+            is_billed = kept is not None and facts.billed is not None and kept.number == facts.billed.manifest
+            plot = pictured(kept)[2] if kept is not None and is_billed else ""
+            told = metadata.booked_metadata(facts, currency, plot, loads(facts.day))
             log(asset, facts.day, told, facts.billed.digest if facts.billed else "")
             return
         if asset == MYSQL_EVENTS:

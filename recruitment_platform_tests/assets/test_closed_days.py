@@ -148,6 +148,7 @@ def test_a_booked_day_is_a_good_day_that_tells_what_is_adjusted(instance: dg.Dag
     assert facts[0].metadata["clicks"].value == 3
     assert facts[1].metadata["adjustment_rows"].value == 0
     assert "closed" not in facts[2].metadata
+    assert [next(iter(facts[n].metadata)) for n in range(3)] == ["plot"] * 3
     assert facts[0].tags["dagster/data_version"] == before["ledger"][day(0)].digest
     assert {partition for asset, partition in told if asset == "s3_staged_events"} == {str(day(n)) for n in range(3)}
     assert all(check.passed for check in check_results(instance, outcome.run_id).values())
