@@ -30,6 +30,7 @@ from recruitment_platform.resources.cassandra.lake import CassandraLake, migrate
 from recruitment_platform.resources.cassandra.session import FETCH_SIZE
 from recruitment_platform.resources.cassandra.sources import STATEMENTS
 from recruitment_platform.resources.lake.parquet import open_lake
+from recruitment_platform.servers.cassandra import PERIODIC
 from recruitment_platform.servers.server import Server
 from recruitment_platform.servers.starting import start_server
 
@@ -60,7 +61,7 @@ def main() -> None:
         home = Path(folder) / "home"
         measured(home, "simulate", *("--from", str(DAY), "--to", str(DAY)), "--events-per-day", str(asked.events))
         events = open_lake(home / "lake", RULES).scan(DAY).events.to_table().combine_chunks()
-        server = start_server("cassandra", Path(folder))
+        server = start_server(PERIODIC, Path(folder))
         try:
             report(server, events)
         finally:
@@ -86,17 +87,33 @@ def report(server: Server, events: pa.Table) -> None:
         ours.append(costs(server, lambda: read(lake), expected))
         tuples.append(costs(server, lambda: read_tuples(lake, threads=4), expected))
         in_turn.append(costs(server, lambda: read_tuples(lake, threads=1), expected))
-    lines = [
-        ("write: `append`", median(appended)),
-        ("write: `execute_concurrent_with_args`", median(one_by_one)),
-        ("read: `scan` into Arrow", median(ours)),
-        ("read: the driver's tuples into Arrow, 4 threads", median(tuples)),
-        ("read: the driver's tuples into Arrow, one thread", median(in_turn)),
+    writing = [("`append`", median(appended)), ("`execute_concurrent_with_args`", median(one_by_one))]
+    reading = [
+        ("`scan`", median(ours)),
+        ("the driver's tuples, 4 threads", median(tuples)),
+        ("the driver's tuples, one thread", median(in_turn)),
     ]
-    print(f"{events.num_rows:,} events\n\n| what | rows/s | client's CPU, µs a row | server's CPU, µs a row |")
-    print("| --- | --- | --- | --- |")
-    for what, cost in lines:
-        print(f"| {what} | {cost.rows_a_second:,.0f} | {cost.client:.1f} | {cost.server:.1f} |")
+    print(f"{events.num_rows:,} events\n")
+    print("\n".join([*compared("into Cassandra", writing), "", *compared("a day of Cassandra into Arrow", reading)]))
+
+
+def compared(title: str, lines: Sequence[tuple[str, Cost]]) -> list[str]:
+    """A Markdown table; the last line is what the others are compared with."""
+    plain = lines[-1][1]
+    rows = [
+        f"| {what} | {cost.rows_a_second:,.0f} | {cost.client:.1f} | {cost.server:.1f}"
+        f" | {cost.rows_a_second / plain.rows_a_second:.1f} | {cost.client / plain.client:.2f} |"
+        for what, cost in lines
+    ]
+    heads = [
+        title,
+        "rows/s",
+        "client's CPU, µs a row",
+        "Cassandra's CPU, µs a row",
+        "times the rows/s",
+        "times the CPU",
+    ]
+    return [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", *rows]
 
 
 def read(lake: CassandraLake) -> pa.Table:

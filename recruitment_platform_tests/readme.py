@@ -1,7 +1,7 @@
 """The README's tables, made from what they describe; `python -m recruitment_platform_tests.readme` writes them anew.
 
-What belongs here: the contract's tables, the settings, the commands and the exit codes as Markdown. What does not: the
-README's own words.
+What belongs here: the contract's tables, the settings, the commands, the exit codes, the metrics as Markdown. What does
+not: the README's own words.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from recruitment_platform.automation.exporter import METRICS
 from recruitment_platform.cli import COMMANDS, EXIT_CODES
 from recruitment_platform.model.contract import (
     ADJUSTMENT_LEDGER,
@@ -66,6 +67,10 @@ def tables() -> dict[str, str]:
         "commands": _table(("command", "does"), [(f"`{name}`", does) for name, does in COMMANDS.items()]),
         "exit_codes": _table(("code", "meaning"), [(str(code), means) for code, means in EXIT_CODES.items()]),
         "states": _table(("state", "meaning"), list(STATES.items())),
+        "metrics": _table(
+            ("metric", "type", "labels", "what it tells"),
+            [(f"`{metric.name}`", metric.type, ", ".join(metric.labels), metric.help) for metric in METRICS],
+        ),
     }
 
 

@@ -23,10 +23,11 @@ import pytest
 from recruitment_platform.errors import PlatformError
 from recruitment_platform.servers import s3
 from recruitment_platform.servers.postgres import KIND as POSTGRES
-from recruitment_platform.servers.server import Server
+from recruitment_platform.servers.server import Kind, Server
 from recruitment_platform.servers.starting import KINDS, start_server
+from recruitment_platform_tests import prometheus
 
-StartServer = Callable[[str], Server]
+StartServer = Callable[[str | Kind], Server]
 
 _PREFIX = "recruitment-servers-"
 
@@ -44,43 +45,43 @@ def servers_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def cassandra_server(servers_folder: Path) -> Iterator[Server]:
     """Cassandra for all tests: each makes a `keyspace` of its own, and none ends it."""
-    yield from _running("cassandra", servers_folder)
+    yield from running("cassandra", servers_folder)
 
 
 @pytest.fixture(scope="session")
 def kafka_server(servers_folder: Path) -> Iterator[Server]:
     """Kafka for all tests: each makes a `topic` of its own, and none ends it."""
-    yield from _running("kafka", servers_folder)
+    yield from running("kafka", servers_folder)
 
 
 @pytest.fixture(scope="session")
 def mariadb_server(servers_folder: Path) -> Iterator[Server]:
     """MariaDB for all tests: each has a `database` of its own, and none ends it."""
-    yield from _running("mariadb", servers_folder)
+    yield from running("mariadb", servers_folder)
 
 
 @pytest.fixture(scope="session")
 def s3_server(servers_folder: Path) -> Iterator[Server]:
     """An S3 server for all tests: each has a `bucket` of its own, and none ends it."""
-    yield from _running("s3", servers_folder)
+    yield from running("s3", servers_folder)
 
 
 @pytest.fixture(scope="session")
 def postgres_server(servers_folder: Path) -> Iterator[Server]:
     """PostgreSQL for all tests: each has a `postgres_database` of its own, and none ends it."""
-    yield from _running("postgres", servers_folder)
+    yield from running("postgres", servers_folder)
 
 
 @pytest.fixture
 def server_start(servers_folder: Path) -> Iterator[StartServer]:
-    """Starts a server, by its kind's name, for one test alone: to be killed and restarted as it likes."""
+    """Starts a server, by its kind or its name, for one test alone: to be killed and restarted as it likes."""
     folder = Path(tempfile.mkdtemp(dir=servers_folder))
     folder.chmod(0o755)
     started: list[Server] = []
 
-    def start(name: str) -> Server:
-        _install(name)
-        started.append(start_server(name, folder / str(len(started))))
+    def start(kind: str | Kind) -> Server:
+        _install(kind)
+        started.append(start_server(kind, folder / str(len(started))))
         return started[-1]
 
     yield start
@@ -136,30 +137,35 @@ def postgres_database(postgres_server: Server) -> Iterator[str]:
 
 
 def install_all() -> None:
-    """Gets the software of every server that lacks it; tells what cannot be had, and leaves it to the tests."""
+    """Gets the software of every server that lacks it, and Prometheus; tells what cannot be had, and goes on."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for kind in KINDS.values():
+    for title, install in (
+        *((kind.title, kind.install) for kind in KINDS.values()),
+        ("Prometheus", prometheus.install),
+    ):
         try:
-            kind.install()
+            install()
         except PlatformError as error:
-            print(f"{kind.title} cannot be had: {error}", file=sys.stderr)
+            print(f"{title} cannot be had: {error}", file=sys.stderr)
 
 
-def _running(name: str, folder: Path) -> Iterator[Server]:
-    _install(name)
-    server = start_server(name, folder)
+def running(kind: str | Kind, folder: Path) -> Iterator[Server]:
+    """The server, ended when the next is asked for."""
+    _install(kind)
+    server = start_server(kind, folder)
     yield server
     # Nobody needs its data any more.
     server.kill()
 
 
-def _install(name: str) -> None:
+def _install(kind: str | Kind) -> None:
+    wanted = KINDS[kind] if isinstance(kind, str) else kind
     try:
-        KINDS[name].install()
+        wanted.install()
     except PlatformError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"{KINDS[name].title} cannot be had: {error}")
+        pytest.skip(f"{wanted.title} cannot be had: {error}")
 
 
 def _fresh() -> str:

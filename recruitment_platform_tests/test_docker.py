@@ -205,7 +205,7 @@ def test_only_what_uses_the_stores_knows_their_passwords() -> None:
             for variable in service.get("environment", {})
         )
     }
-    assert knowing == {"first-start", "migrate", "code", "ingest", "cli"}
+    assert knowing == {"first-start", "migrate", "code", "ingest", "cli", "metrics"}
 
 
 def test_every_setting_that_is_named_is_known() -> None:

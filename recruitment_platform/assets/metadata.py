@@ -17,6 +17,7 @@ from recruitment_platform.assets.preview import busiest_rows, rates
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.contract import DIM_JOBS, Column, Table
 from recruitment_platform.pipeline.adjustments import BookedDay
+from recruitment_platform.pipeline.audit import shown_source, with_changes
 from recruitment_platform.pipeline.dimensions import RefreshedDimensions
 from recruitment_platform.pipeline.facts import TRANSFORM
 from recruitment_platform.pipeline.manifests import (
@@ -27,10 +28,14 @@ from recruitment_platform.pipeline.manifests import (
     staged_manifests,
 )
 from recruitment_platform.resources.kafka.sources import shown_positions
-from recruitment_platform.resources.protocols import ObjectStore
+from recruitment_platform.resources.protocols import DayState, LedgerRow, ObjectStore
 from recruitment_platform.transforms.lineage import ColumnLineage, transform_lineage
 
 Metadata = dict[str, Any]
+
+LOADS_SHOWN = 5
+SOURCES_SHOWN = 8
+"""So many fit what Dagster's page shows without a click (`plot.LONGEST`); `recruitment-platform audit` tells all."""
 
 NO_SOURCES: Mapping[str, Sequence[dg.TableColumnDep]] = {}
 
@@ -70,8 +75,14 @@ def facts_lineage() -> ColumnLineage:
     return transform_lineage(TRANSFORM)
 
 
-def snapshot_metadata(store: ObjectStore, snapshot: SnapshotManifest) -> Metadata:
-    """A day's snapshot; `conflicts` and ids on two days are listed in the file `listing`."""
+def snapshot_metadata(
+    store: ObjectStore, snapshot: SnapshotManifest, brought: Sequence[DayState], rejected: Mapping[str, int]
+) -> Metadata:
+    """A day's snapshot; `conflicts` and ids on two days are listed in the file `listing`.
+
+    `brought` is what each source partition has in the lake of the day, `rejected` how many rows of each source, of
+    whatever day, are rejected.
+    """
     listing: Metadata = {}
     if snapshot.listing is not None:
         listing["listing"] = dg.MetadataValue.path(store.uri(snapshot.listing.key))
@@ -86,6 +97,8 @@ def snapshot_metadata(store: ObjectStore, snapshot: SnapshotManifest) -> Metadat
         "clicks_without_job": snapshot.clicks_without_job,
         "clicks_without_bid": snapshot.clicks_without_bid,
         "ids_on_two_days": snapshot.ids_on_two_days,
+        "sources": _sources(snapshot, brought),
+        "rejected_rows_of_sources": sum(rejected.get(source, 0) for source in {state.source for state in brought}),
         **listing,
         "snapshot": snapshot.number,
         "manifest": _manifest(store, snapshot_manifests(snapshot.day), snapshot.number),
@@ -117,19 +130,43 @@ def facts_metadata(facts: FactsManifest, currency: str) -> Metadata:
 def staged_metadata(store: ObjectStore, facts: FactsManifest, currency: str, plot: str) -> Metadata:
     """A day's published manifest: its facts and its files; `plot` is Markdown."""
     published = {"bytes": sum(entry.size for entry in facts.files), "watermark": facts.watermark}
-    return _pictured(plot) | _figures(facts, currency) | _files(store, facts) | published | _origin(facts)
+    return _pictured(plot) | _figures(facts, currency) | _links(store, facts) | published | _origin(facts)
 
 
-def loaded_metadata(store: ObjectStore, facts: FactsManifest, currency: str, plot: str, rows: pa.Table) -> Metadata:
-    """A day of the fact table; `rows` are its facts, of which the preview shows those with the most clicks."""
+def loaded_metadata(
+    store: ObjectStore, facts: FactsManifest, currency: str, plot: str, rows: pa.Table, loads: Sequence[LedgerRow]
+) -> Metadata:
+    """A day of the fact table; `rows` are its facts, of which the preview shows those with the most clicks.
+
+    `loads` are all of the day, oldest first: the newest ones are told, and the command that explains them.
+    """
     read = {
         "rates": dg.MetadataValue.md(rates(facts, currency)),
         "preview": dg.MetadataValue.md(busiest_rows(rows, store)),
+        "audit": audit_entry(facts.day, loads, currency),
     }
-    return _pictured(plot) | _figures(facts, currency) | read | _files(store, facts) | _origin(facts)
+    return _pictured(plot) | _figures(facts, currency) | read | _links(store, facts) | _origin(facts)
 
 
-def booked_metadata(booked: BookedDay, currency: str) -> Metadata:
+def audit_entry(day: date, loads: Sequence[LedgerRow], currency: str) -> dg.MarkdownMetadataValue:
+    """How the day is explained, and what its newest loads changed."""
+    lines = [
+        f"`recruitment-platform audit {day}` explains the day: sources, rejected rows, conflicts, every load.",
+        "",
+        f"| loaded, UTC | rows | clicks | {currency} | clicks ± | {currency} ± |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    told = with_changes(loads)[-LOADS_SHOWN:]
+    for load in told:
+        row, (_, clicks, micros) = load.row, load.changes
+        change = ("+" if micros >= 0 else "") + _amount(micros)
+        figures = (f"{row.rows:,}", f"{row.clicks:,}", _amount(row.spend_micros), f"{clicks:+,}", change)
+        lines.append(f"| {row.loaded_at:%Y-%m-%d %H:%M:%S} | {' | '.join(figures)} |")
+    more = [f"and {len(loads) - len(told):,} before"] if len(loads) > len(told) else []
+    return dg.MetadataValue.md("\n".join(lines + more))
+
+
+def booked_metadata(booked: BookedDay, currency: str, loads: Sequence[LedgerRow]) -> Metadata:
     """A closed day of the fact table: its facts as they were billed, and what is adjusted beside them."""
     billed, booking = booked.billed, booked.booking
     of_load: Metadata = {"dagster/partition_row_count": 0}
@@ -148,6 +185,7 @@ def booked_metadata(booked: BookedDay, currency: str) -> Metadata:
         "adjustment_rows": booking.rows if booking else 0,
         "adjustment_clicks": booking.clicks if booking else 0,
         "adjustment_spend": spend(booking.spend_micros if booking else 0, currency),
+        "audit": audit_entry(booked.day, loads, currency),
         **of_load,
     }
 
@@ -182,8 +220,7 @@ def bad_days(problems: Mapping[date, str]) -> dg.JsonMetadataValue:
 
 def spend(micros: int, currency: str) -> str:
     """Money as people read it, exact: `1,234.560000 USD`."""
-    sign, amount = "-" * (micros < 0), abs(micros)
-    return f"{sign}{amount // 1_000_000:,}.{amount % 1_000_000:06} {currency}"
+    return f"{_amount(micros)} {currency}"
 
 
 def dim_jobs_lineage(found: ColumnLineage) -> ColumnLineage:
@@ -226,13 +263,30 @@ def _origin(facts: FactsManifest) -> Metadata:
     }
 
 
-def _files(store: ObjectStore, facts: FactsManifest) -> Metadata:
-    """The manifest that put the day in force, and the files that it names."""
+def _amount(micros: int) -> str:
+    sign, amount = "-" * (micros < 0), abs(micros)
+    return f"{sign}{amount // 1_000_000:,}.{amount % 1_000_000:06}"
+
+
+def _links(store: ObjectStore, facts: FactsManifest) -> Metadata:
+    """The manifest and the files that it names."""
+    files = (f"- `{store.uri(entry.key)}`, {entry.rows:,} rows" for entry in facts.files)
     return {
+        "files": dg.MetadataValue.md("\n".join(files)),
         "manifest_number": facts.number,
         "manifest": _manifest(store, staged_manifests(facts.day), facts.number),
-        "files": dg.MetadataValue.md("\n".join(f"- `{entry.key}`, {entry.rows:,} rows" for entry in facts.files)),
     }
+
+
+def _sources(snapshot: SnapshotManifest, brought: Sequence[DayState]) -> dg.MarkdownMetadataValue:
+    """Those that brought most."""
+    lines = ["| source | rows | positions |", "| --- | --- | --- |"]
+    for state in sorted(brought, key=lambda state: (-state.rows, state.source))[:SOURCES_SHOWN]:
+        found = snapshot.positions.get(state.source)
+        positions = shown_positions(state.source, *found) if found else ""
+        lines.append(f"| `{shown_source(state.source)}` | {state.rows:,} | {positions} |")
+    more = [f"and {len(brought) - SOURCES_SHOWN:,} more"] if len(brought) > SOURCES_SHOWN else []
+    return dg.MetadataValue.md("\n".join([*lines, "", *more] if more else lines) if brought else "no events")
 
 
 def _manifest(store: ObjectStore, prefix: str, number: int) -> dg.PathMetadataValue:

@@ -10,12 +10,13 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recruitment_platform.assets.plot import LONGEST
 from recruitment_platform.pipeline.dimensions import current_dimensions
 from recruitment_platform.pipeline.manifests import FactsManifest
 from recruitment_platform.resources.protocols import ObjectStore
 
 ROWS = 5
-LONGEST_NAME = 40
+LONGEST_NAME = 30
 HEADER = ("hour", "job", "company", "publisher", "clicks", "applications", "spend")
 
 _NOT_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~#&!"})
@@ -40,22 +41,20 @@ def busiest_rows(rows: pa.Table, store: ObjectStore) -> str:
     top = rows.sort_by(order).slice(0, ROWS).to_pylist()
     jobs, companies, publishers = _names(store, top)
     lines = [
-        HEADER,
-        ["---"] * len(HEADER),
-        *(
-            (
-                row["hours"],
-                _named(row["job_id"], jobs),
-                _named(row["company_id"], companies),
-                _named(row["publisher_id"], publishers),
-                f"{row['clicks']:,}",
-                f"{row['conversion']:,}",
-                f"{row['spend_hour']:,.2f}",
-            )
-            for row in top
-        ),
+        (
+            row["hours"],
+            _named(row["job_id"], jobs),
+            _named(row["company_id"], companies),
+            _named(row["publisher_id"], publishers),
+            f"{row['clicks']:,}",
+            f"{row['conversion']:,}",
+            f"{row['spend_hour']:,.2f}",
+        )
+        for row in top
     ]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    shown = "\n".join(f"| {' | '.join(map(str, line))} |" for line in (HEADER, ["---"] * len(HEADER), *lines))
+    # A line that would make the page show a link in place of the table is left out.
+    return shown if len(shown) <= LONGEST else shown[:LONGEST].rpartition("\n")[0]
 
 
 def _share(part: int, whole: int, of: str) -> str:

@@ -301,7 +301,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
                 store,
                 computing_run(context),
                 context.run.tags.get(RESTATE_TAG) == "true",
-                _teller(context, store, settings.currency),
+                _teller(context, store, warehouse, settings.currency),
             )
             publishing.look_at_the_close(warehouse)
         for day in days:
@@ -325,7 +325,7 @@ def published_assets(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _teller(
-    context: dg.AssetExecutionContext, store: ObjectStore, currency: str
+    context: dg.AssetExecutionContext, store: ObjectStore, warehouse: Opener[Warehouse], currency: str
 ) -> Callable[[dg.AssetKey, FactsManifest | BookedDay], None]:
     """Logs materializations of single days, each with its own figures; a day staged and loaded shows one plot."""
     latest: tuple[str, pa.Table, str] | None = None
@@ -338,6 +338,13 @@ def _teller(
             latest = (manifest, rows, hourly_plot(rows, currency))
         return latest
 
+    def loads(day: date) -> list[LedgerRow]:
+        try:
+            return warehouse().loads(day)
+        except StoreUnavailableError as error:
+            context.log.warning(f"{day} is loaded, its former loads are not told: {error}")
+            return []
+
     def log(asset: dg.AssetKey, day: date, told: metadata.Metadata, digest: str) -> None:
         context.log_event(
             dg.AssetMaterialization(asset, partition=str(day), metadata=told, tags={DATA_VERSION_TAG: digest})
@@ -345,8 +352,8 @@ def _teller(
 
     def tell(asset: dg.AssetKey, facts: FactsManifest | BookedDay) -> None:
         if isinstance(facts, BookedDay):
-            told, digest = metadata.booked_metadata(facts, currency), facts.billed.digest if facts.billed else ""
-            log(asset, facts.day, told, digest)
+            told = metadata.booked_metadata(facts, currency, loads(facts.day))
+            log(asset, facts.day, told, facts.billed.digest if facts.billed else "")
             return
         if asset == MYSQL_EVENTS:
             told = metadata.reported_metadata(facts, currency)
@@ -354,7 +361,7 @@ def _teller(
             told = metadata.staged_metadata(store, facts, currency, pictured(facts)[2])
         else:
             _, rows, plot = pictured(facts)
-            told = metadata.loaded_metadata(store, facts, currency, plot, rows)
+            told = metadata.loaded_metadata(store, facts, currency, plot, rows, loads(facts.day))
         log(asset, facts.day, told, facts.digest)
 
     return tell

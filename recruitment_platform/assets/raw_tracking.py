@@ -3,6 +3,7 @@
 What belongs here: the asset, its metadata, its days. What does not: how a snapshot is taken (`pipeline.snapshot`).
 """
 
+from collections import defaultdict
 from typing import Any
 
 import dagster as dg
@@ -78,6 +79,10 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
         wanted = days_of_run(context)
         with tried_again(context, settings), platform_failures():
             _drain(event_log(), lake(), door_rules(settings))
+            rejected = {state.source: state.rejected for state in lake().sources()}
+            brought = defaultdict(list)
+            for state in lake().day_states(wanted):
+                brought[state.event_date].append(state)
             taken = take_snapshots(
                 lake(),
                 objects(),
@@ -88,7 +93,7 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
             )
             for day, snapshot in taken:
                 if isinstance(snapshot, SnapshotManifest):
-                    told = metadata.snapshot_metadata(objects(), snapshot)
+                    told = metadata.snapshot_metadata(objects(), snapshot, brought[day], rejected)
                     PROGRESS.info(
                         f"raw_tracking {day}: {snapshot.distinct:,} distinct of {snapshot.accepted:,} accepted events"
                     )

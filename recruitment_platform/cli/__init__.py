@@ -30,9 +30,11 @@ COMMANDS = {
     "adjustments": "What events that came after the close would change of closed days.",
     "restate": "Replaces closed days by what their events say now, on purpose.",
     "status": "How every day stands, and what was rejected.",
+    "audit": "What a day's figures are made of, and what each load of it changed.",
     "rejected": "Lists rejected rows, and takes mended ones in again.",
     "clean": "Removes leftovers of killed runs, and what is superseded.",
     "query": "Answers one SQL statement from the warehouse.",
+    "metrics": "Serves the platform's own figures to Prometheus.",
     "servers": "Starts, lists and stops the real servers as processes of this machine, for development.",
     "ui": "Serves Dagster's web page and runs its daemon.",
 }

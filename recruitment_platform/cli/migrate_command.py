@@ -8,7 +8,7 @@ import click
 from recruitment_platform.automation.instance import prepare_dagster_home
 from recruitment_platform.cli.progress import note
 from recruitment_platform.cli.stores import new_or_existing_stores
-from recruitment_platform.resources.stores import door_rules, open_relational_store
+from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
 
 
@@ -41,11 +41,12 @@ def command(partitions: int) -> None:
 
 def _migrate_servers(settings: Settings, partitions: int) -> None:
     from recruitment_platform.resources.cassandra.lake import migrate_cassandra
+    from recruitment_platform.resources.relational.mysql import migrate_mysql
 
     migrate_cassandra(settings.cassandra, door_rules(settings))
     note(f"Cassandra: the keyspace {settings.cassandra.keyspace} has its tables")
-    open_relational_store(settings)
-    note(f"MySQL: the database {settings.mysql.database} has its tables")
+    migrate_mysql(settings.mysql)
+    note(f"MySQL: the database {settings.mysql.database} has its tables, and the view job_performance")
     if settings.has_kafka:
         from recruitment_platform.resources.kafka.log import open_event_log
 

@@ -26,17 +26,22 @@ STATES_HELP = "\b\nStates:\n" + "\n".join(f"  {state:<13} {meaning}" for state, 
 
 
 @click.command("status", epilog=STATES_HELP)
+@click.option("--stale", "only_stale", is_flag=True, help="Only days that are stale, each with the reason.")
 @day_range(required=False)
-def command(first: date | None, last: date | None) -> None:
+def command(only_stale: bool, first: date | None, last: date | None) -> None:
     """Every day: accepted rows in the lake, distinct events, loaded facts, clicks and spend, and its state.
 
     By default all days from the lake's first to yesterday. In a home with simulated traffic the last columns tell
     whether the day is what the simulator's truth says. Rejected rows have no day of their own: they are listed by the
     day on which they came in.
 
+    A day is stale by later events, by jobs that became known after it was loaded, or by code: its facts were computed
+    by another version of the SQL. Such days keep their facts until somebody runs them again.
+
     \b
     Examples:
       recruitment-platform status
+      recruitment-platform status --stale
       recruitment-platform status --from 2022-07-06 --to 2022-07-31
     """
     settings = Settings.from_environment()
@@ -44,9 +49,16 @@ def command(first: date | None, last: date | None) -> None:
         raise InputError(f"--from {first} lies after --to {last}")
     stores = existing_stores(settings)
     statuses = day_statuses(stores.lake, stores.objects, stores.warehouse, today(settings), first, last)
+    out = output.stdout()
+    if only_stale:
+        stale = [status for status in statuses if status.state == "stale"]
+        if stale:
+            _write_days(stale, None, out)
+        else:
+            note("no day is stale")
+        return
     loaded = [status.day for status in statuses if status.rows is not None]
     truths = truth_by_day(settings, stores.lake, stores.objects, stores.warehouse, loaded)
-    out = output.stdout()
     if statuses:
         _write_days(statuses, truths, out)
     else:

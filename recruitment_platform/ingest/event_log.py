@@ -9,7 +9,7 @@ when, and what is done where that fails. What does not: what messages say (`mess
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
@@ -22,8 +22,10 @@ from recruitment_platform.errors import ReconciliationError, StoreUnavailableErr
 from recruitment_platform.ingest.importer import ingest_date, refused_rows
 from recruitment_platform.ingest.messages import read_messages
 from recruitment_platform.ingest.readers import Batch
+from recruitment_platform.ingest.rereading import JudgedRows, Reread, Unreadable
 from recruitment_platform.model.door import LAKE_SCHEMA, REJECTED_SCHEMA, DoorResult, DoorRules, through
 from recruitment_platform.resources.kafka.log import KafkaEventLog, LogReader, Topic
+from recruitment_platform.resources.kafka.sources import position_of, shown_positions
 from recruitment_platform.resources.protocols import EventLake
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,50 @@ def follow(
                 while time.monotonic() < until and not stopped():
                     reader.rest(_LOOK)
         return ingest.total
+
+
+def reread(log: KafkaEventLog, rules: DoorRules, source: str, first: int, last: int) -> Reread | Unreadable:
+    """The messages of the source partition at these positions, as far as the log still has them.
+
+    StoreUnavailableError where the log cannot be asked.
+    """
+    topic = log.topic()
+    number = next((number for number in topic.partitions if topic.source(number) == source), None)
+    if number is None:
+        return Unreadable(f"the topic {topic.name} has no such partition any more, or was made anew")
+    oldest, end = log.ranges([number])[number]
+    start, stop = max(first, position_of(oldest)), min(last, end)
+    if start > stop:
+        return Unreadable(f"expired: the log has no message before offset {oldest} any more")
+    place = f"Kafka {topic.name}/{number}, {shown_positions(source, start, stop)}"
+    return Reread(place, start, stop, _reread(log, topic, number, rules, start, stop), max(0, start - first))
+
+
+def _reread(
+    log: KafkaEventLog, topic: Topic, number: int, rules: DoorRules, first: int, last: int
+) -> Iterator[JudgedRows]:
+    now = datetime.now(UTC)
+    with log.reader(in_group=False) as reader:
+        partition = _Partition(topic.source(number), end=last, ended=False)
+        reader.begin({number: first - 1})
+        while not partition.ended:
+            size = 0
+            while not partition.ended and len(partition.offsets) < BATCH_ROWS and size < BATCH_BYTES:
+                fetched = reader.read(_LOOK)
+                for offsets, values in fetched.messages.values():
+                    partition.add(offsets, values)
+                    size += sum(len(value) for value in values if value is not None)
+                if fetched.displaced:
+                    raise StoreUnavailableError(
+                        f"{partition.source}: messages were deleted from the log while they were read; audit it again"
+                    )
+                partition.ended |= number in fetched.ended
+                reader.check_heard()
+            for judged in _judged(topic, {number: partition}, rules, now).values():
+                bad = pa.array([row.position for row in judged.batch.bad], pa.int64())
+                rejected = pa.chunked_array([*judged.rejected["position"].chunks, bad], pa.int64())
+                yield JudgedRows(judged.accepted, rejected)
+            partition.offsets, partition.values = [], []
 
 
 @dataclass

@@ -17,7 +17,7 @@ from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.files import SourceFile, look_at
 from recruitment_platform.ingest.readers import Batch, read_rows, read_tracking, row_content, row_texts
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.model.door import DoorRules, through
+from recruitment_platform.model.door import DoorResult, DoorRules, through
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES, Value, parse_row
 from recruitment_platform.resources.protocols import EventLake, RejectedRow, RelationalStore, SourceState
 from recruitment_platform.resources.stores import door_rules
@@ -82,7 +82,7 @@ def _import_tracking(
     for batch in read_tracking(file, after):
         while (rest := batch.after(after)).received:
             now = datetime.now(UTC)
-            judged = through(rest.table, rules, file.source, rest.positions, now)
+            judged = judge(rest, rules, file.source, now)
             refused = refused_rows(rest, judged.rejected, file.source, path, ingest_date(rules.time_zone, now))
             file.check_unchanged()
             if lake.append(
@@ -112,6 +112,11 @@ def _import_tracking(
         already_known=state.received - state.rejected - accepted,
         rejected=state.rejected,
     )
+
+
+def judge(batch: Batch, rules: DoorRules, source: str, now: datetime) -> DoorResult:
+    """What the door says of the batch's rows; malformed ones are not among them."""
+    return through(batch.table, rules, source, batch.positions, now)
 
 
 def refused_rows(batch: Batch, judged: pa.Table, source: str, path: str, day: date) -> list[RejectedRow]:

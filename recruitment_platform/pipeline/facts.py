@@ -29,6 +29,7 @@ from recruitment_platform.pipeline.manifests import (
     in_force,
     publish_next,
 )
+from recruitment_platform.pipeline.snapshot import CODE_VERSION as SNAPSHOT_CODE
 from recruitment_platform.pipeline.snapshot import current_snapshot
 from recruitment_platform.pipeline.totals import fact_totals
 from recruitment_platform.resources.protocols import ObjectStore
@@ -37,6 +38,8 @@ from recruitment_platform.transforms.engines import Engine
 
 TRANSFORM = "job_hourly_events"
 CODE_VERSION = sql_version("transforms", TRANSFORM)
+COMPUTED_BY = f"{SNAPSHOT_CODE}-{CODE_VERSION}"
+"""The `code_version` of facts that are computed now: of the snapshot's SQL and of the transform's."""
 
 
 def candidate_of(store: ObjectStore, day: date, run_id: str) -> FactsManifest | None:

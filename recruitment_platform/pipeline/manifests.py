@@ -14,10 +14,11 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from recruitment_platform.errors import ReconciliationError
-from recruitment_platform.resources.protocols import ObjectStore
+from recruitment_platform.resources.protocols import ObjectStore, StoredObject
 
 DIM_MANIFESTS = "dim_jobs/manifests/"
 _NAME = re.compile(r"([0-9]{6,})\.json")
+_OF_DAY = re.compile(r"[a-z0-9_]+/dt=(?P<day>[0-9-]{10})/(?:manifests|candidates)/(?P<number>[0-9]{6,})\.json")
 
 
 def snapshot_manifests(day: date) -> str:
@@ -174,11 +175,11 @@ def manifest_key(prefix: str, number: int) -> str:
 def in_force(store: ObjectStore, prefix: str, kind: type[Manifest]) -> Manifest | None:
     """The manifest with the highest number; None where there is none."""
     while True:
-        numbers = _numbers(store, prefix)
-        if not numbers:
+        known = numbers(store, prefix)
+        if not known:
             return None
         try:
-            return _read(store, prefix, numbers[-1], kind)
+            return read_manifest(store, prefix, known[-1], kind)
         except FileNotFoundError:
             continue  # superseded and removed since it was listed: a higher one is there
 
@@ -186,12 +187,27 @@ def in_force(store: ObjectStore, prefix: str, kind: type[Manifest]) -> Manifest 
 def history(store: ObjectStore, prefix: str, kind: type[Manifest]) -> list[Manifest]:
     """All manifests that are still kept, the one in force last."""
     manifests = []
-    for number in _numbers(store, prefix):
+    for number in numbers(store, prefix):
         try:
-            manifests.append(_read(store, prefix, number, kind))
+            manifests.append(read_manifest(store, prefix, number, kind))
         except FileNotFoundError:
             continue  # superseded and removed since it was listed
     return manifests
+
+
+def newest_of_days(store: ObjectStore, asset: str) -> dict[date, tuple[int, StoredObject]]:
+    """The number and the object of each day's manifest in force (of facts as computed: of the last candidate).
+
+    By one listing of the asset's objects: a look at a year costs no more calls than one at a day.
+    """
+    newest: dict[date, tuple[int, StoredObject]] = {}
+    for stored in store.list(f"{asset}/"):
+        found = _OF_DAY.fullmatch(stored.key)
+        if found:
+            day, number = date.fromisoformat(found["day"]), int(found["number"])
+            if day not in newest or newest[day][0] < number:
+                newest[day] = (number, stored)
+    return newest
 
 
 def publish(store: ObjectStore, prefix: str, manifest: Manifest) -> bool:
@@ -233,12 +249,14 @@ def is_behind(new: Mapping[str, int], in_force: Mapping[str, int]) -> list[str]:
     return sorted(source for source, position in in_force.items() if source not in new or new[source] < position)
 
 
-def _numbers(store: ObjectStore, prefix: str) -> list[int]:
+def numbers(store: ObjectStore, prefix: str) -> list[int]:
+    """The numbers of the manifests that are still kept, ascending."""
     names = (_NAME.fullmatch(found.key.removeprefix(prefix)) for found in store.list(prefix))
     return sorted(int(name[1]) for name in names if name)
 
 
-def _read(store: ObjectStore, prefix: str, number: int, kind: type[Manifest]) -> Manifest:
+def read_manifest(store: ObjectStore, prefix: str, number: int, kind: type[Manifest]) -> Manifest:
+    """The manifest with that number; FileNotFoundError where there is none, ReconciliationError where it is damaged."""
     key = manifest_key(prefix, number)
     manifest = from_json(store.get(key), kind, key)
     if manifest.number != number:

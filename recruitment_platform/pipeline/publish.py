@@ -99,7 +99,7 @@ def stage_day(
 
     manifest = publish_next(store, staged_manifests(day), FactsManifest, build)
     new = manifest.files == candidate.files and _content(manifest) == _content(candidate)
-    return StagedDay(manifest, snapshot if new else _snapshot_of(store, manifest), new)
+    return StagedDay(manifest, snapshot if new else snapshot_of(store, manifest), new)
 
 
 def verified(store: ObjectStore, day: date, run_id: str) -> tuple[FactsManifest, SnapshotManifest]:
@@ -114,7 +114,7 @@ def verified(store: ObjectStore, day: date, run_id: str) -> tuple[FactsManifest,
     candidate = candidate_of(store, day, run_id)
     if candidate is None:
         raise ReconciliationError(f"s3_staged_events {day}: no facts were computed; materialize job_hourly_events")
-    snapshot = _snapshot_of(store, candidate)
+    snapshot = snapshot_of(store, candidate)
     failed = verify(store, candidate, snapshot)
     if failed:
         found = "; ".join(f"{name}: {problem}" for name, problem in failed.items())
@@ -191,7 +191,8 @@ def _wrong_types(files: Iterable[Path]) -> str:
     return ""
 
 
-def _snapshot_of(store: ObjectStore, facts: FactsManifest) -> SnapshotManifest:
+def snapshot_of(store: ObjectStore, facts: FactsManifest) -> SnapshotManifest:
+    """The snapshot that the facts were computed from; ReconciliationError where it is gone or cannot be read."""
     key = manifest_key(snapshot_manifests(facts.day), facts.snapshot)
     try:
         return from_json(store.get(key), SnapshotManifest, key)

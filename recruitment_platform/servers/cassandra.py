@@ -1,8 +1,10 @@
 """Cassandra as a process of this machine: its jars, its settings, its first login."""
 
 import logging
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -25,11 +27,23 @@ def _install() -> Path:
     return installed(f"cassandra-{VERSION}", lambda folder: maven(_HERE / "cassandra_pom.xml", folder))
 
 
-def _prepare(server: Server, software: Path) -> None:
-    settings = Template((_HERE / "cassandra.yaml").read_text(encoding="utf-8")).substitute(
-        host=server.host, port=server.port, storage_port=server.ports[1], folder=server.folder
+def _prepare(server: Server, software: Path, commitlog: str = "cassandra_batch.yaml") -> None:
+    tls = server.kind.tls
+    names = ["cassandra.yaml", commitlog, *(["cassandra_tls.yaml"] if tls else [])]
+    template = Template("".join((_HERE / name).read_text(encoding="utf-8") for name in names))
+    settings = template.substitute(
+        host=server.host,
+        port=server.port,
+        storage_port=server.ports[1],
+        folder=server.folder,
+        certificate=tls and tls.certificate,
+        authority=tls and tls.authority,
     )
     (server.folder / "cassandra.yaml").write_text(settings, encoding="utf-8")
+
+
+def _prepare_periodic(server: Server, software: Path) -> None:
+    _prepare(server, software, "cassandra_periodic.yaml")
 
 
 def _command(server: Server, software: Path) -> Sequence[str]:
@@ -81,6 +95,7 @@ def login(server: Server, user: str, password: str) -> Iterator[Any]:
         [server.host],
         port=server.port,
         auth_provider=PlainTextAuthProvider(user, password),
+        ssl_context=server.kind.tls and ssl.create_default_context(cafile=server.kind.tls.authority),
         execution_profiles={EXEC_PROFILE_DEFAULT: ExecutionProfile(RoundRobinPolicy())},
         protocol_version=5,
         connect_timeout=5,
@@ -104,6 +119,7 @@ def _addresses(server: Server) -> dict[str, str]:
         "RECRUITMENT_CASSANDRA_PORT": str(server.port),
         "RECRUITMENT_CASSANDRA_USER": USER,
         "RECRUITMENT_CASSANDRA_PASSWORD": server.password,
+        **({"RECRUITMENT_CASSANDRA_TLS_CA": str(server.kind.tls.authority)} if server.kind.tls else {}),
     }
 
 
@@ -118,3 +134,6 @@ KIND = Kind(
     probe=_probe,
     addresses=_addresses,
 )
+
+PERIODIC = replace(KIND, prepare=_prepare_periodic)
+"""As Cassandra is by default: it acknowledges before the disk has it. For measurements; tests kill servers."""

@@ -21,8 +21,18 @@ def _install() -> Path:
 
 
 def _prepare(server: Server, software: Path) -> None:
-    settings = Template((_HERE / "kafka.properties").read_text(encoding="utf-8")).substitute(
-        host=server.host, port=server.port, controller_port=server.ports[1], folder=server.folder
+    tls = server.kind.tls
+    names = ["kafka.properties", *(["kafka_tls.properties"] if tls else [])]
+    # Of two lines of one name the last holds.
+    template = Template("".join((_HERE / name).read_text(encoding="utf-8") for name in names))
+    settings = template.substitute(
+        host=server.host,
+        port=server.port,
+        controller_port=server.ports[1],
+        login_port=server.ports[2],
+        folder=server.folder,
+        certificate=tls and tls.certificate,
+        authority=tls and tls.authority,
     )
     path = server.folder / "kafka.properties"
     path.write_text(settings, encoding="utf-8")
@@ -44,11 +54,18 @@ def _java(software: Path, memory: str) -> list[str]:
     ]
 
 
+def client_settings(server: Server) -> dict[str, str]:
+    """What librdkafka must be told to reach it."""
+    tls = server.kind.tls
+    trust = {"security.protocol": "ssl", "ssl.ca.location": str(tls.authority)} if tls else {}
+    return {"bootstrap.servers": f"{server.host}:{server.port}", **trust}
+
+
 def _probe(server: Server) -> str | None:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    client = AdminClient({"bootstrap.servers": f"{server.host}:{server.port}", "log_level": 0})
+    client = AdminClient({**client_settings(server), "log_level": 0})
     try:
         found = client.list_topics(timeout=_PROBE_SECONDS).brokers
     except KafkaException as error:
@@ -57,13 +74,16 @@ def _probe(server: Server) -> str | None:
 
 
 def _addresses(server: Server) -> dict[str, str]:
-    return {"RECRUITMENT_KAFKA_SERVERS": f"{server.host}:{server.port}"}
+    tls = server.kind.tls
+    trust = {"RECRUITMENT_KAFKA_SECURITY": "ssl", "RECRUITMENT_KAFKA_TLS_CA": str(tls.authority)} if tls else {}
+    return {"RECRUITMENT_KAFKA_SERVERS": f"{server.host}:{server.port}", **trust}
 
 
 KIND = Kind(
     name="kafka",
     title=f"Kafka {VERSION}",
-    ports=2,
+    # For clients, for the controller, and with TLS for clients that log in.
+    ports=3,
     user=None,
     install=_install,
     prepare=_prepare,

@@ -63,6 +63,7 @@ def _program(server: Server, software: Path) -> list[str]:
 
 
 def _command(server: Server, software: Path) -> Sequence[str]:
+    tls = server.kind.tls
     return [
         *_program(server, software),
         *(f"--socket={server.folder / 'socket'}", f"--pid-file={server.folder / 'pid'}"),
@@ -70,6 +71,8 @@ def _command(server: Server, software: Path) -> Sequence[str]:
         # Committed is what the kernel has: it survives the server's death, and costs no disk's patience.
         *("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=128M", "--skip-log-bin"),
         *("--local-infile=1", "--character-set-server=utf8mb4", "--performance-schema=0"),
+        *([f"--ssl-cert={tls.certificate}", f"--ssl-key={tls.certificate}"] if tls else []),
+        *(["--require-secure-transport=1"] if tls else []),
     ]
 
 
@@ -92,6 +95,8 @@ def _probe(server: Server) -> str | None:
             database=DATABASE,
             connect_timeout=_PROBE_SECONDS,
             read_timeout=_PROBE_SECONDS,
+            ssl_ca=server.kind.tls and str(server.kind.tls.authority),
+            ssl_verify_identity=True if server.kind.tls else None,
         ).close()
     except pymysql.MySQLError as error:
         return str(error)
@@ -105,6 +110,7 @@ def _addresses(server: Server) -> dict[str, str]:
         "RECRUITMENT_MYSQL_DATABASE": DATABASE,
         "RECRUITMENT_MYSQL_USER": USER,
         "RECRUITMENT_MYSQL_PASSWORD": server.password,
+        **({"RECRUITMENT_MYSQL_TLS_CA": str(server.kind.tls.authority)} if server.kind.tls else {}),
     }
 
 

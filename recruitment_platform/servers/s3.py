@@ -28,8 +28,10 @@ def _prepare(server: Server, software: Path) -> None:
 
 
 def _command(server: Server, software: Path) -> Sequence[str]:
+    tls = server.kind.tls
     return [
         *(str(software / _PROGRAM), "--quiet", "--port", f"{server.host}:{server.port}", "--region", REGION),
+        *(["--cert", str(tls.certificate), "--key", str(tls.certificate)] if tls else []),
         *("posix", str(server.folder / "data")),
     ]
 
@@ -45,7 +47,8 @@ def client(server: Server) -> Any:
 
     return boto3.client(
         "s3",
-        endpoint_url=f"http://{server.host}:{server.port}",
+        endpoint_url=_endpoint(server),
+        verify=server.kind.tls and str(server.kind.tls.authority),
         region_name=REGION,
         aws_access_key_id=USER,
         aws_secret_access_key=server.password,
@@ -68,12 +71,17 @@ def _probe(server: Server) -> str | None:
 
 def _addresses(server: Server) -> dict[str, str]:
     return {
-        "RECRUITMENT_S3_ENDPOINT": f"http://{server.host}:{server.port}",
+        "RECRUITMENT_S3_ENDPOINT": _endpoint(server),
         "RECRUITMENT_S3_REGION": REGION,
         "RECRUITMENT_S3_BUCKET": BUCKET,
         "RECRUITMENT_S3_ACCESS_KEY": USER,
         "RECRUITMENT_S3_SECRET_KEY": server.password,
+        **({"RECRUITMENT_S3_TLS_CA": str(server.kind.tls.authority)} if server.kind.tls else {}),
     }
+
+
+def _endpoint(server: Server) -> str:
+    return f"{'https' if server.kind.tls else 'http'}://{server.host}:{server.port}"
 
 
 KIND = Kind(

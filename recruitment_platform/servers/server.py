@@ -34,6 +34,16 @@ _LOG = "log.txt"
 
 
 @dataclass(frozen=True)
+class Tls:
+    """By what a server proves who it is; both are PEM files."""
+
+    authority: Path
+    """Whom its clients trust."""
+    certificate: Path
+    """Its key, as PKCS #8, and its certificate with those that it is signed by."""
+
+
+@dataclass(frozen=True)
 class Kind:
     """What differs between servers. The functions are given the server, with folder and ports, and its software."""
 
@@ -58,6 +68,8 @@ class Kind:
     account: Callable[[], str | None] = lambda: None
     """User of the machine whom it must run as; None: whoever starts it."""
     stop_signal: int = signal.SIGTERM
+    tls: Tls | None = None
+    """With it, clients are spoken to by TLS alone."""
 
 
 @dataclass(frozen=True)

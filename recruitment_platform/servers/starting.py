@@ -22,22 +22,23 @@ PLATFORM = ("cassandra", "kafka", "mariadb", "s3")
 """Those that the platform's settings lead to. PostgreSQL is none: tests keep Redshift's tables in it."""
 
 
-def start_server(name: str, folder: Path, *, outlives: bool = False) -> Server:
+def start_server(kind: str | Kind, folder: Path, *, outlives: bool = False) -> Server:
     """Starts one server; see `start_servers`."""
-    return start_servers([name], folder, outlives=outlives)[0]
+    return start_servers([kind], folder, outlives=outlives)[0]
 
 
-def start_servers(names: Sequence[str], folder: Path, *, outlives: bool = False) -> list[Server]:
+def start_servers(kinds: Sequence[str | Kind], folder: Path, *, outlives: bool = False) -> list[Server]:
     """Starts those that do not run, each with its data in a folder of its name, and returns when all answer.
 
-    One that has data there goes on with them, on its former port. Without `outlives` they end with this process,
-    however it ends. InputError and StoreUnavailableError tell what keeps one from starting; those just started are
-    ended then.
+    A kind is told by its name in `KINDS`, or is one that differs from those there. One that has data there goes on with
+    them, on its former port. Without `outlives` they end with this process, however it ends. InputError and
+    StoreUnavailableError tell what keeps one from starting; those just started are ended then.
     """
     if sys.platform != "linux":
         raise InputError(f"servers as processes need Linux, and this is {sys.platform}: start them by other means")
     with locked(folder / "lock"):
-        servers = [_found_or_made(KINDS[name], folder.absolute() / name, outlives) for name in names]
+        wanted = [KINDS[kind] if isinstance(kind, str) else kind for kind in kinds]
+        servers = [_found_or_made(kind, folder.absolute() / kind.name, outlives) for kind in wanted]
         launched: list[Server] = []
         try:
             for server in servers:

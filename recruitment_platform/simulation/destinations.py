@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.readers import row_content, row_texts
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.model.door import DoorRules, through
+from recruitment_platform.model.door import DoorResult, DoorRules, through
 from recruitment_platform.resources.kafka.sources import is_of_topic
 from recruitment_platform.resources.protocols import EventLake, RejectedRow
 from recruitment_platform.simulation.events import Block
@@ -60,14 +60,11 @@ class LakeDestination:
 
     def take(self, block: Block, before: int, raw: pa.Table) -> None:
         """Takes what is missing of the block in."""
-        simulation = block.simulation
-        source = simulation.source(block.day)
-        rules = DoorRules(simulation.time_zone, self.first_day, simulation.max_age, simulation.max_ahead)
-        over = datetime.combine(block.day + timedelta(days=1), time(0), simulation.zone).astimezone(UTC)
+        source = block.simulation.source(block.day)
         end = before + len(raw)
         while (after := self.lake.progress(source)) < end:
             rest = raw.slice(after - before)
-            judged = through(rest, rules, source, after + 1, over)
+            judged = judged_block(block, rest, after + 1, self.first_day)
             self.lake.append(
                 source,
                 accepted=judged.accepted,
@@ -112,6 +109,14 @@ class LogDestination:
 
     def _noted(self, block: Block) -> Path:
         return self._folder / f"{block.day}-{block.number:06}"
+
+
+def judged_block(block: Block, raw: pa.Table, first_position: int, first_day: date) -> DoorResult:
+    """What the door says of rows of the block, when its receive day is over."""
+    simulation = block.simulation
+    rules = DoorRules(simulation.time_zone, first_day, simulation.max_age, simulation.max_ahead)
+    over = datetime.combine(block.day + timedelta(days=1), time(0), simulation.zone).astimezone(UTC)
+    return through(raw, rules, simulation.source(block.day), first_position, over)
 
 
 def sent_topics(truth_path: Path) -> set[str]:

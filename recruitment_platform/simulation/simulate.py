@@ -83,7 +83,7 @@ def run_simulation(
     if load_record(settings.truth_path) is None and relational.counts():
         raise other_data("this home already holds other jobs or events", "RECRUITMENT_HOME")
     open_record(settings.truth_path, simulation)
-    market = make_market(simulation.seed, simulation.opening, _spellings(settings))
+    market = market_of(settings, simulation)
     if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
         _check_eve(settings.truth_path, destination, simulation, market, first)
     _bring_about(settings, relational, simulation, market)
@@ -123,6 +123,11 @@ def _check_eve(truth_path: Path, destination: Destination, simulation: Simulatio
             f"{first} cannot be simulated while {eve} is missing: with {' or '.join(sorted(ARRIVE_NEXT_DAY))}, rows "
             "of a day arrive again on the next one; simulate from the first missing day on",
         )
+
+
+def market_of(settings: Settings, simulation: Simulation) -> Market:
+    """The market in which the simulation happens."""
+    return make_market(simulation.seed, simulation.opening, _spellings(settings))
 
 
 def _spellings(settings: Settings) -> list[str]:

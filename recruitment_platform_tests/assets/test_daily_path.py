@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from recruitment_platform.assets import metadata
 from recruitment_platform.assets.plot import LONGEST
 from recruitment_platform.automation.run import RunOutcome
 from recruitment_platform.pipeline.publish import STAGING_CHECKS, TABLE_CHECKS, current_facts
 from recruitment_platform.pipeline.snapshot import current_snapshot
+from recruitment_platform.resources.protocols import DayState
 from recruitment_platform_tests.runs import a_site, check_results, day, materializations, run, statuses
 from recruitment_platform_tests.site import Site, click, time_uuid
 
@@ -75,6 +77,17 @@ def test_raw_tracking_tells_how_the_day_adds_up(ran: Ran) -> None:
         "clicks_without_job": 1,
         "clicks_without_bid": 1,
         "ids_on_two_days": 1,
+        "sources": "\n".join(
+            (
+                "| source | rows | positions |",
+                "| --- | --- | --- |",
+                "| `test:site` | 7 | 2 to 7 |",
+                "| `test:again` | 3 | 1 to 3 |",
+                "| `test:jobless` | 1 | 1 to 1 |",
+                "| `test:two-days` | 1 | 1 to 1 |",
+            )
+        ),
+        "rejected_rows_of_sources": 0,
         "listing": ran.site.objects.uri(snapshot.listing.key),
         "snapshot": 1,
         "manifest": ran.site.objects.uri(f"raw_tracking/dt={day(0)}/manifests/000001.json"),
@@ -135,7 +148,38 @@ def test_the_first_that_is_shown_of_a_day_is_its_plot(ran: Ran, asset: str) -> N
         assert len(one["plot"]) <= LONGEST
 
 
-def test_the_facts_show_rates_busiest_rows_with_names_and_the_files_they_were_loaded_from(ran: Ran) -> None:
+@pytest.mark.parametrize("asset", ["s3_staged_events", "redshift_fact_events"])
+def test_the_facts_lead_to_their_manifest_and_files(ran: Ran, asset: str) -> None:
+    told = ran.metadata(asset, 1)
+    (entry,) = current_facts(ran.site.objects, day(1)).files
+    assert Path(told["manifest"]).is_file()
+    assert told["files"] == f"- `{ran.site.objects.uri(entry.key)}`, {entry.rows} rows"
+    assert Path(ran.site.objects.uri(entry.key)).is_file()
+
+
+def test_the_facts_lead_to_the_audit_and_tell_what_loads_changed(ran: Ran) -> None:
+    told = ran.metadata("redshift_fact_events", 1)["audit"]
+    first, _, header, _, *loads = told.splitlines()
+    assert first.startswith(f"`recruitment-platform audit {day(1)}` explains the day")
+    assert header == "| loaded, UTC | rows | clicks | USD | clicks ± | USD ± |"
+    assert [load.split(" | ")[1:] for load in loads] == [["4", "3", "4.500000", "+3", "+4.500000 |"]]
+
+
+def test_many_loads_and_sources_still_fit_what_is_shown_unasked(ran: Ran) -> None:
+    row = ran.site.warehouse.ledger()[day(0)]
+    loads = [replace(row, rows=10**9 - n, clicks=10**9 - n, spend_micros=10**15 - n) for n in range(30)]
+    entry = metadata.audit_entry(day(0), loads, "USD").md_str
+    assert entry.endswith("| 999,999,971 | 999,999,971 | 999,999,999.999971 | -1 | -0.000001 |\nand 25 before")
+    snapshot = current_snapshot(ran.site.objects, day(0))
+    brought = [DayState(day(0), f"file:{n:064x}", 10**6, 10**6 - n, 0) for n in range(30)]
+    positions = {state.source: (1, 10**6) for state in brought}
+    told = metadata.snapshot_metadata(ran.site.objects, replace(snapshot, positions=positions), brought, {})
+    assert "| `file:000000000000…` | 1,000,000 | 1 to 1000000 |\n" in told["sources"].md_str
+    assert told["sources"].md_str.endswith("\nand 22 more")
+    assert max(len(entry), len(told["sources"].md_str)) <= LONGEST
+
+
+def test_the_facts_show_rates_and_the_busiest_rows_with_names(ran: Ran) -> None:
     told = ran.metadata("redshift_fact_events", 1)
     assert told["rates"].splitlines() == [
         "- 33.33 % of the clicks became applications",
@@ -149,11 +193,6 @@ def test_the_facts_show_rates_busiest_rows_with_names_and_the_files_they_were_lo
         "| 0 | 1 Cook | 100 | 1 | 1 | 0 | 1.50 |",
         "| 8 | 2 Nurse | 101 | 1 | 1 | 0 | 1.50 |",
         "| 16 | 1 Cook | 100 | 1 | 1 | 0 | 1.50 |",
-    ]
-    staged = ran.metadata("s3_staged_events", 1)
-    assert Path(told["manifest"]).is_file()
-    assert [told[name] for name in ("manifest_number", "manifest", "files")] == [
-        staged[name] for name in ("manifest_number", "manifest", "files")
     ]
 
 

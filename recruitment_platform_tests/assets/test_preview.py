@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from recruitment_platform.assets.plot import LONGEST
 from recruitment_platform.assets.preview import busiest_rows
 from recruitment_platform.model.operational import parse_row
 from recruitment_platform_tests.site import Site
@@ -25,7 +26,7 @@ def facts(job: int, publisher: int = 0) -> pa.Table:
         ("", "1"),
         ("Cook | *chef*, C#", r"1 Cook \| \*chef\*, C\#"),
         ("<img src=x>\n[a](b)", r"1 \<img src=x\> \[a\](b)"),
-        ("Kỹ sư " * 20, f"1 {('Kỹ sư ' * 20)[:39]}…"),
+        ("Kỹ sư " * 20, f"1 {('Kỹ sư ' * 20)[:29]}…"),
     ],
 )
 def test_names_are_shown_beside_ids_as_plain_text(tmp_path: Path, title: str, shown: str) -> None:
@@ -43,3 +44,14 @@ def test_ids_without_a_name_stand_alone(tmp_path: Path) -> None:
     assert busiest_rows(facts(5), site.objects).splitlines()[2:] == unnamed
     site.employ()
     assert busiest_rows(facts(5), site.objects).splitlines()[2:] == unnamed
+
+
+def test_the_longest_names_still_leave_a_table_that_is_shown_unasked(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    long = "[" * 80
+    site.relational.upsert("master_publisher", [parse_row("master_publisher", {"id": "7", "publisher_name": long})])
+    site.employ([{"id": str(n), "title": long, "status": "1"} for n in range(1, 6)])
+    shown = busiest_rows(pa.concat_tables([facts(n, 7) for n in range(1, 6)]), site.objects)
+    assert len(shown) <= LONGEST
+    assert shown.endswith(" |")
+    assert len(shown.splitlines()) > 4

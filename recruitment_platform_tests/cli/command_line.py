@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = (sys.executable, "-W", "error", "-m", "recruitment_platform.cli")
+# Dagster's own event log, on Python 3.12 and later, is let do as in pytest's settings.
+_DAGSTERS = "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:dagster._core.storage.event_log.sql_event_log"
+MODULE = (sys.executable, "-W", "error", "-W", _DAGSTERS, "-m", "recruitment_platform.cli")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,23 @@ def ui(home: Path, port: int, log: Path, **settings: str) -> Iterator[subprocess
             yield process
         finally:
             process.terminate()
+
+
+@contextmanager
+def metrics_page(home: Path, port: int, log: Path, *options: str, **settings: str) -> Iterator[None]:
+    """The command `metrics`, once it says that it listens; SIGTERM ends it, with exit code 0."""
+    command = [*MODULE, "metrics", "--port", str(port), *options]
+    with log.open("wb") as err, subprocess.Popen(command, env=environment(home, settings), stderr=err) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while f"http://127.0.0.1:{port}/metrics" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0, log.read_text()
 
 
 def assert_clear(outcome: Outcome, code: int, *words: str) -> None:

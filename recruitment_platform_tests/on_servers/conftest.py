@@ -56,13 +56,25 @@ def servers_without_kafka_and_redshift(
 
 
 @pytest.fixture
-def private(server_start: StartServer, gate_process: GateProcess, tmp_path: Path) -> tuple[Platform, dict[str, Server]]:
-    """A platform on servers of its own, to be killed and restarted, by the names of their kinds."""
-    started = {kind: server_start(kind) for kind in KINDS}
-    gate = open_gate(gate_process, started["postgres"], started["s3"])
-    streams = [started[kind] for kind in KINDS if kind != "postgres"]
-    platform = on_servers(tmp_path / "private", streams, _behind(gate, started["postgres"], schema="facts"))
-    return platform, started
+def private_servers(server_start: StartServer) -> dict[str, Server]:
+    """Servers of the test's own, to be killed and restarted, by the names of their kinds."""
+    return {kind: server_start(kind) for kind in KINDS}
+
+
+@pytest.fixture
+def private_gate(gate_process: GateProcess, private_servers: dict[str, Server]) -> Any:
+    """The gate before the test's own PostgreSQL."""
+    return open_gate(gate_process, private_servers["postgres"], private_servers["s3"])
+
+
+@pytest.fixture
+def private(
+    private_servers: dict[str, Server], private_gate: Any, tmp_path: Path
+) -> tuple[Platform, dict[str, Server]]:
+    """A platform on servers of its own, and these."""
+    streams = [server for kind, server in private_servers.items() if kind != "postgres"]
+    warehouse = _behind(private_gate, private_servers["postgres"], schema="facts")
+    return on_servers(tmp_path / "private", streams, warehouse), private_servers
 
 
 def _behind(gate: Any, postgres: Server, schema: str) -> RedshiftAddress:

@@ -1,35 +1,21 @@
 """How days stand, derived from real stores brought into each state by the steps themselves."""
 
-import json
-from collections.abc import Iterable
+from collections import Counter
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from recruitment_platform.errors import ReconciliationError
-from recruitment_platform.pipeline.facts import compute_facts
-from recruitment_platform.pipeline.publish import load_day, stage_day
-from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
+from recruitment_platform.pipeline import facts
+from recruitment_platform.pipeline.publish import stage_day
 from recruitment_platform.pipeline.status import DayStatus, day_statuses
-from recruitment_platform.transforms.engines import DuckDBEngine
+from recruitment_platform.resources.objects.folder import FolderStore
+from recruitment_platform_tests.pipeline.steps import compute, fail, materialize
 from recruitment_platform_tests.site import JOBS, NOW, Site, click, event
 
 DAY = date(2025, 6, 2)
 TODAY = DAY + timedelta(days=3)
-
-
-def compute(site: Site, days: Iterable[date], run_id: str) -> None:
-    for _ in take_snapshots(site.lake, site.objects, days, time_zone="UTC", run_id=run_id):
-        pass
-    for _ in compute_facts(site.objects, DuckDBEngine(), days, lake_name=site.lake.name, run_id=run_id):
-        pass
-
-
-def materialize(site: Site, *days: date, run_id: str = "run") -> None:
-    compute(site, days, run_id)
-    for day in days:
-        stage_day(site.objects, day, run_id)
-        load_day(site.objects, site.warehouse, day, run_id)
 
 
 def statuses(site: Site, first: date | None = None, last: date | None = None) -> dict[date, DayStatus]:
@@ -117,23 +103,55 @@ def test_days_whose_jobs_became_known_later_are_stale_and_no_others(site: Site) 
     assert state_of(site) == "published"
 
 
-def damage_snapshot(site: Site) -> None:
-    """The snapshot in force says one click more than it holds."""
-    snapshot = current_snapshot(site.objects, DAY)
-    assert snapshot is not None
-    path = site.objects.local(f"raw_tracking/dt={DAY}/manifests/{snapshot.number:06}.json")
-    document = json.loads(path.read_text())
-    document["kinds"]["click"] += 1
-    path.write_text(json.dumps(document))
+def test_days_computed_by_other_code_are_listed_as_stale_save_for_empty_ones(
+    clicked: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = DAY + timedelta(days=1)
+    monkeypatch.setattr(facts, "CODE_VERSION", "former")
+    materialize(clicked, DAY, empty)
+    monkeypatch.undo()
+    found = statuses(clicked)
+    assert {day: (found[day].state, found[day].cause) for day in (DAY, empty)} == {
+        DAY: ("stale", "code"),
+        empty: ("empty", ""),
+    }
+    assert "-former; now " in found[DAY].reason
+    materialize(clicked, DAY, run_id="again")
+    assert state_of(clicked) == "published"
+
+
+class Counted:
+    """An object store whose calls are counted by what they ask."""
+
+    def __init__(self, objects: FolderStore) -> None:
+        self.objects = objects
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.objects, name)
+
+
+def test_a_look_at_many_days_lists_no_more_than_one_at_a_few(site: Site) -> None:
+    site.employ()
+    days = [DAY - timedelta(days=number) for number in range(8)]
+    send_clicks(site, *days)
+    materialize(site, *days)
+    calls = []
+    for few in (2, 8):
+        store = Counted(site.objects)
+        found = day_statuses(site.lake, store, site.warehouse, TODAY, days[few - 1], DAY)  # type: ignore[arg-type]
+        assert [status.state for status in found] == ["published"] * few
+        calls.append(store.calls)
+    assert calls[0]["list"] == calls[1]["list"]
+    # Of each day its snapshot is read, and nothing else.
+    assert calls[1]["get"] - calls[0]["get"] == 6
 
 
 def test_a_day_that_could_not_be_published_has_failed_until_a_run_publishes_it(clicked: Site) -> None:
     materialize(clicked, DAY)
     send_clicks(clicked, DAY, number=2)
-    compute(clicked, [DAY], "bad")
-    damage_snapshot(clicked)
-    with pytest.raises(ReconciliationError):
-        stage_day(clicked.objects, DAY, "bad")
+    fail(clicked, DAY)
     found = statuses(clicked)[DAY]
     assert (found.state, found.clicks) == ("failed", 1)
     assert "kinds" in found.reason

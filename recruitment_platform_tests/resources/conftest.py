@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from recruitment_platform.servers.server import Server
-from recruitment_platform_tests.resources.object_stores import fresh_bucket
+from recruitment_platform_tests.resources.objects.stores import fresh_bucket
 from recruitment_platform_tests.resources.relational_stores import fresh_database
 
 

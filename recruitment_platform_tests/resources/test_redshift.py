@@ -4,6 +4,7 @@ Through Redshift's own driver, on a gate in front of a real PostgreSQL that refu
 """
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from recruitment_platform.errors import ReconciliationError, StoreUnavailableError, SupersededError
+from recruitment_platform.errors import (
+    ClosedDayError,
+    ReconciliationError,
+    SettingsError,
+    StoreUnavailableError,
+    SupersededError,
+)
 from recruitment_platform.model.contract import DIM_JOBS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.protocols import LedgerRow, ObjectStore
@@ -257,6 +264,59 @@ def test_loads_and_readers_at_once_all_come_through_where_the_cluster_is_seriali
         assert all(totals[DAY].rows in (0, 20) for totals, _ in (found.result(60) for found in reading))
     for (row, _), rows in zip(loads[3:], FEW_OF, strict=True):
         check_day(warehouse, row, rows)
+
+
+def test_a_schema_of_before_days_could_be_closed_is_told_to_be_migrated_and_then_holds_what_it_held(
+    redshift: RedshiftPlace, store: ObjectStore, warehouse: RedshiftWarehouse, loaded: LedgerRow
+) -> None:
+    name = redshift.address.schema_name
+    with superuser(redshift.server) as connection:
+        for table in ("billing_close", "fact_adjustments", "adjustment_ledger"):
+            connection.execute(f"DROP TABLE {name}.{table} CASCADE")
+    row, keys = staged(store, DAY, 2, MANY)
+    for action in (warehouse.closed_through, warehouse.adjusted, lambda: warehouse.load_day(row, keys)):
+        with pytest.raises(SettingsError, match="run recruitment-platform migrate"):
+            action()
+    check_day(warehouse, loaded, FEW)
+    warehouse.create_tables()
+    assert warehouse.load_day(row, keys)
+    assert warehouse.close_through(DAY, loaded.loaded_at)
+    check_day(warehouse, row, MANY)
+
+
+def someone_waits(redshift: RedshiftPlace) -> bool:
+    """Whether a transaction comes to wait for the ledger, within a minute."""
+    until = time.monotonic() + 60
+    ledger = f"'{redshift.address.schema_name}.load_ledger'::regclass"
+    with superuser(redshift.server) as observer:
+        while time.monotonic() < until:
+            if observer.execute(f"SELECT 1 FROM pg_locks WHERE NOT granted AND relation = {ledger}").fetchone():
+                return True
+            time.sleep(0.05)
+    return False
+
+
+def test_of_a_close_and_a_load_the_later_one_waits_for_the_other(
+    redshift: RedshiftPlace, store: ObjectStore, warehouse: RedshiftWarehouse, loaded: LedgerRow
+) -> None:
+    row, keys = staged(store, DAY, 2, MANY)
+    copied = redshift.gate.hold("COPY", "after")
+    with at_the_same_time(warehouse.load_day, row, keys) as load_result:
+        assert redshift.gate.wait_until_reached(copied)
+        with at_the_same_time(warehouse.close_through, DAY - timedelta(days=1), loaded.loaded_at) as close_result:
+            assert someone_waits(redshift)
+            redshift.gate.release(copied)
+            assert (load_result(), close_result()) == (True, True)
+    closing = redshift.gate.hold("INSERT INTO billing_close", "after")
+    with at_the_same_time(warehouse.close_through, DAY, loaded.loaded_at) as close_result:
+        assert redshift.gate.wait_until_reached(closing)
+        with at_the_same_time(warehouse.load_day, *staged(store, DAY, 3, FEW)) as load_result:
+            assert someone_waits(redshift)
+            redshift.gate.release(closing)
+            assert close_result()
+            with pytest.raises(ClosedDayError, match=f"the days up to {DAY} are closed"):
+                load_result()
+    check_day(warehouse, row, MANY)
 
 
 def test_a_load_waits_for_the_ledger_as_long_as_it_is_told_and_then_says_so(

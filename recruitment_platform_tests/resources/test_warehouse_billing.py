@@ -176,6 +176,7 @@ def test_a_restatement_replaces_a_closed_day_and_ends_its_adjustments_alone(
     assert warehouse.load_day(row, keys, restate=True)
     check_day(warehouse, row, CORRECTED)
     check_adjusted(warehouse, kept, others)
+    assert warehouse.adjustments(DAY, DAY).num_rows == 0
     assert warehouse.loads(DAY) == [billed, row]
     assert warehouse.bookings(DAY) == [ended]
     assert warehouse.closed_through() == DAY

@@ -73,6 +73,8 @@ _PASSING = (
 )
 """What a server that is away, restarting or busy answers; anything else is wrong for good."""
 
+_TLS_FAILED = "[SSL: "
+
 _WRONG_FOR_GOOD = (InvalidRequest, Unauthorized, AuthenticationFailed)
 
 
@@ -329,9 +331,11 @@ def _cause(address: CassandraAddress, error: BaseException) -> str:
         return f"keyspace {address.keyspace} is not made for this version ({text}); run `recruitment-platform migrate`"
     if isinstance(reason, InvalidRequest):
         return text
-    if isinstance(reason, ssl.SSLError):
-        return f"{text}; see RECRUITMENT_CASSANDRA_TLS_CA"
+    if isinstance(reason, ssl.SSLError) or _TLS_FAILED in text:
+        # The driver repeats it as an error of the socket's, with where it tried.
+        told = text[text.find(_TLS_FAILED) :] if _TLS_FAILED in text else text
+        return f"no TLS with it ({told}); see RECRUITMENT_CASSANDRA_TLS_CA"
     return (
         f"{text or type(reason).__name__}; nothing that was acknowledged is lost: see that it runs"
-        f" (RECRUITMENT_CASSANDRA_HOSTS, _PORT, _DATACENTER) and do the same again"
+        f" (RECRUITMENT_CASSANDRA_HOSTS, _PORT, _DATACENTER, and _TLS_CA if it speaks TLS) and do the same again"
     )

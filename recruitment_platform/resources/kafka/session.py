@@ -21,6 +21,9 @@ FORBIDDEN = frozenset(
 )
 MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 LEADERLESS = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
+_TLS_FAILED = "SSL handshake failed"
+"""Of a server that closes the connection, as one without TLS does: to librdkafka one that may yet come."""
+
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
@@ -54,10 +57,10 @@ def failure(address: KafkaAddress, error: KafkaError, troubles: Iterable[KafkaEr
                 f"Kafka at {address.servers} refuses the user {address.user}; check RECRUITMENT_KAFKA_USER, "
                 "RECRUITMENT_KAFKA_PASSWORD and RECRUITMENT_KAFKA_SASL_MECHANISM"
             )
-        if code == KafkaError._SSL:
+        if code == KafkaError._SSL or _TLS_FAILED in one.str():
             return SettingsError(
-                f"no TLS with Kafka at {address.servers} ({reason(one)}); check RECRUITMENT_KAFKA_SECURITY and "
-                "RECRUITMENT_KAFKA_TLS_CA"
+                f"no TLS with Kafka at {address.servers} ({reason(one)}); check RECRUITMENT_KAFKA_SECURITY, "
+                "RECRUITMENT_KAFKA_TLS_CA, and that RECRUITMENT_KAFKA_SERVERS has a name that its certificate has"
             )
         if code in FORBIDDEN:
             return SettingsError(
@@ -72,7 +75,7 @@ def failure(address: KafkaAddress, error: KafkaError, troubles: Iterable[KafkaEr
     connection = next((one for one in told if one.code() in (KafkaError._RESOLVE, KafkaError._TRANSPORT)), error)
     return StoreUnavailableError(
         f"Kafka at {address.servers} does not answer ({reason(connection)}); check that it runs, and "
-        "RECRUITMENT_KAFKA_SERVERS"
+        "RECRUITMENT_KAFKA_SERVERS and RECRUITMENT_KAFKA_SECURITY"
     )
 
 

@@ -30,3 +30,8 @@ def shown_positions(source: str, first: int, last: int) -> str:
     if source.startswith(PREFIX):
         return f"offsets {first - 1} to {last - 1}"
     return f"{first} to {last}"
+
+
+def shown_position(source: str, position: int) -> str:
+    """One position for people, counted as `shown_positions` does."""
+    return f"offset {position - 1}" if source.startswith(PREFIX) else str(position)

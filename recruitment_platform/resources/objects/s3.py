@@ -311,7 +311,8 @@ class S3Store:
             ) from error
         except boto.SSLError as error:
             raise StoreUnavailableError(
-                f"{where} is not trusted: set RECRUITMENT_S3_TLS_CA to its authority ({_reason(error)})"
+                f"{where} is not trusted ({_reason(error)}): set RECRUITMENT_S3_TLS_CA to its authority, and "
+                "RECRUITMENT_S3_ENDPOINT to a name that its certificate has, or to http:// where it speaks no TLS"
             ) from error
         except (boto.HTTPClientError, boto.ConnectionError) as error:
             raise StoreUnavailableError(

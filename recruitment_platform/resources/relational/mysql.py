@@ -77,6 +77,15 @@ def open_mysql(address: MySQLAddress, wait_seconds: int = WAIT_SECONDS) -> SqlRe
     return store
 
 
+def migrate_mysql(address: MySQLAddress) -> None:
+    """Makes what is missing in the database, and the analysts' view `job_performance` over `events` as it is now.
+
+    Its rows have the warehouse's columns, of the days that `mysql_events` has copied. Raises what `open_mysql` raises.
+    """
+    tables = load_sql("resources/relational/sql", "mysql_reports").rstrip("; \n").split(";")
+    open_mysql(address).make_views(*tables, load_sql("resources/warehouse/sql", "job_performance"))
+
+
 def _tls(address: MySQLAddress, where: str) -> ssl.SSLContext:
     """Of a server that must be the one its authority names, or, without one, of any server that offers TLS."""
     if address.tls_ca is None:
@@ -131,6 +140,8 @@ def _explain(error: sa.exc.DBAPIError, address: MySQLAddress) -> str | None:
     cause = _CAUSES.get(code)
     if cause is None:
         return f"failed: {told}" if isinstance(error, sa.exc.OperationalError) else None
+    if "CERTIFICATE_VERIFY_FAILED" in told and "mismatch" in told:
+        return "is not trusted: its certificate is of another host; set RECRUITMENT_MYSQL_HOST to a name that it has"
     if "CERTIFICATE_VERIFY_FAILED" in told:
         return f"is not trusted: its certificate is not what {address.tls_ca}, RECRUITMENT_MYSQL_TLS_CA, vouches for"
     if code == CR.CR_CONN_HOST_ERROR:

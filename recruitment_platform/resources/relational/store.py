@@ -84,6 +84,12 @@ class SqlRelationalStore:
             )
             connection.execute(once, {"id": 1, "taken": 0})
 
+    def make_views(self, *statements: str) -> None:
+        """Makes, or makes anew, views over the tables, a statement each."""
+        with self._reading() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
     def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Inserts or replaces operational rows by id; columns that a row lacks become null, the last of equal ids wins.
 

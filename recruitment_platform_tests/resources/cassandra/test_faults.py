@@ -26,8 +26,8 @@ from recruitment_platform.resources.protocols import SourceState
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
 from recruitment_platform.sql import connect_duckdb
+from recruitment_platform_tests.resources.cassandra.process import BATCH
 from recruitment_platform_tests.resources.cassandra_lakes import address_of, empty
-from recruitment_platform_tests.resources.cassandra_process import BATCH
 from recruitment_platform_tests.resources.lake_batches import (
     RULES,
     append_all,
@@ -81,7 +81,7 @@ def started(command: str, address: CassandraAddress, events_file: Path) -> subpr
         "PASSWORD": address.password.get_secret_value(),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "recruitment_platform_tests.resources.cassandra_process", command, events_file, FILE],
+        [sys.executable, "-m", "recruitment_platform_tests.resources.cassandra.process", command, events_file, FILE],
         env={**os.environ, **{f"RECRUITMENT_CASSANDRA_{name}": value for name, value in variables.items()}},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

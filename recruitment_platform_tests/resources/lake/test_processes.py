@@ -15,6 +15,7 @@ import pytest
 
 from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.resources.protocols import EventLake, SourceState
+from recruitment_platform_tests.resources.lake.process import BATCH
 from recruitment_platform_tests.resources.lake_batches import (
     RULES,
     append_all,
@@ -23,7 +24,6 @@ from recruitment_platform_tests.resources.lake_batches import (
     hash_sum,
     through_door,
 )
-from recruitment_platform_tests.resources.lake_process import BATCH
 from recruitment_platform_tests.site import click
 
 FILE, OTHER = "file:" + "a" * 64, "file:" + "b" * 64
@@ -47,7 +47,7 @@ def events_file(events: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def started(command: str, root: Path, events_file: Path, source: str = FILE) -> subprocess.Popen[str]:
-    module = "recruitment_platform_tests.resources.lake_process"
+    module = "recruitment_platform_tests.resources.lake.process"
     arguments = [sys.executable, "-m", module, command, str(root), str(events_file), source]
     return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

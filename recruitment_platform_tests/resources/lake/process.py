@@ -1,6 +1,6 @@
 """A process of its own that appends to an embedded lake: to be started several times at once, killed, starved of disk.
 
-`python -m recruitment_platform_tests.resources.lake_process COMMAND ROOT EVENTS SOURCE`, where EVENTS is a Parquet file
+`python -m recruitment_platform_tests.resources.lake.process COMMAND ROOT EVENTS SOURCE`, where EVENTS is a Parquet file
 of accepted events; answers on stdout.
 """
 

@@ -26,7 +26,7 @@ from recruitment_platform.resources.protocols import DimRefresh
 from recruitment_platform.resources.relational.dim_jobs import BEGINNING
 from recruitment_platform.resources.relational.store import SqlRelationalStore
 from recruitment_platform.sql import load_sql
-from recruitment_platform_tests.resources.relational_process import refresh_and_die, refresh_at_once
+from recruitment_platform_tests.resources.relational.process import refresh_and_die, refresh_at_once
 from recruitment_platform_tests.resources.relational_stores import (
     ALIASES,
     FIRST,

@@ -12,7 +12,7 @@ import pytest
 from recruitment_platform.errors import StoreUnavailableError
 from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform_tests.processes import at_once, in_background, limit_file_size
-from recruitment_platform_tests.resources.object_stores import keys
+from recruitment_platform_tests.resources.objects.stores import keys
 
 
 def test_a_folder_that_is_pruned_just_before_it_is_used_is_made_again(tmp_path: Path) -> None:

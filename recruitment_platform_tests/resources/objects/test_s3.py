@@ -20,7 +20,7 @@ from recruitment_platform.resources.objects.s3 import PART, S3Store, open_s3
 from recruitment_platform.servers.ports import free_port
 from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.processes import at_once, in_background
-from recruitment_platform_tests.resources.object_stores import keys
+from recruitment_platform_tests.resources.objects.stores import keys
 from recruitment_platform_tests.servers_fixtures import StartServer
 
 SECRET = "sesame-of-s3"

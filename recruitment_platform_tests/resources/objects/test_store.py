@@ -11,7 +11,7 @@ import pytest
 
 from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform_tests.processes import at_once, in_background
-from recruitment_platform_tests.resources.object_stores import OPENERS, chosen, keys
+from recruitment_platform_tests.resources.objects.stores import OPENERS, chosen, keys
 
 
 @pytest.fixture(params=sorted(OPENERS))

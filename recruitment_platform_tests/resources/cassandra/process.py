@@ -1,6 +1,6 @@
 """A process of its own that appends to a lake on Cassandra: to be started several times at once, and killed.
 
-`python -m recruitment_platform_tests.resources.cassandra_process COMMAND EVENTS SOURCE`, where EVENTS is a Parquet file
+`python -m recruitment_platform_tests.resources.cassandra.process COMMAND EVENTS SOURCE`, where EVENTS is a Parquet file
 of accepted events; the address comes from the environment, answers go to stdout.
 """
 

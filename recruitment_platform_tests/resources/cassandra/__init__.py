@@ -1,0 +1,1 @@
+"""Tests of `recruitment_platform.resources.cassandra`."""
