@@ -277,7 +277,9 @@ def wait_until_up_to_date(platform: Platform, day: date) -> None:
     while True:
         statuses = day_statuses(stores.lake, stores.objects, stores.warehouse, day + timedelta(days=1))
         wrong = [f"{found.day} {found.state}: {found.reason}" for found in statuses if found.state in WRONG]
-        waiting = wrong or behind(stores) or [run.run_id for run in unfinished(platform.settings, *NOT_FINISHED_STATUSES)]
+        waiting = (
+            wrong or behind(stores) or [run.run_id for run in unfinished(platform.settings, *NOT_FINISHED_STATUSES)]
+        )
         if not waiting:
             return
         assert time.monotonic() < deadline, f"{day}: {waiting}\n{platform.log.read_text()[-20_000:]}"
