@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 DAYS = 30
 LATE = (20, 10, 9)
 SECOND = timedelta(seconds=1)
+PATIENCE = 600.0
 
 MATERIALIZED = """
 query {
@@ -82,16 +83,16 @@ def test_the_whole_of_operation_ends_the_same_whatever_is_killed_or_forgotten(
 
     with web_page(tmp_path / "page.log", environment_of(settings)) as page:
         with running() as process:
-            until(lambda: ago(1) in digests(site) and settled(), log)
+            until(lambda: ago(1) in digests(site) and settled(), log, PATIENCE)
             before, loads = digests(site), load_counts(site)
             send(site, *LATE, source="test:late", number=1)
             trouble(settings, process)
             killed = process.poll() is not None
             if not killed:
-                until(lambda: len(changed(before, digests(site))) == len(LATE) and settled(), log)
+                until(lambda: len(changed(before, digests(site))) == len(LATE) and settled(), log, PATIENCE)
         if killed:
             with running():
-                until(lambda: len(changed(before, digests(site))) == len(LATE) and settled(), log)
+                until(lambda: len(changed(before, digests(site))) == len(LATE) and settled(), log, PATIENCE)
         stats = page.ask(MATERIALIZED)["partitionStats"]
     after = digests(site)
     late = {ago(number) for number in LATE}
