@@ -29,7 +29,7 @@ lint: $(VENV)/installed-test ## style, format and types
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-soak: $(VENV)/installed-test ## the long tests: a year of partitions in one run
+soak: $(VENV)/installed-test ## the long tests: volumes, and weeks of operation with kills and restarts
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/installed-test ## the measurements of the README

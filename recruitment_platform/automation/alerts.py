@@ -49,11 +49,12 @@ class Alert:
 
     @property
     def text(self) -> str:
-        """The alert in words."""
+        """The alert in words, in one line or several."""
         about = f" for {spans(self.failed_days or self.days)}" if self.days else ""
         counted = f", attempt {self.attempt} of {self.max_attempts}" if self.attempt else ""
         end = (
-            f" Given up: {spans(self.given_up)}; sensors ask again when events come in, or run it by hand."
+            f"\ngiven up: {spans(self.given_up)}, until events of it come in; mend what the error tells, "
+            "then run it by hand"
             if self.given_up
             else ""
         )
@@ -101,7 +102,7 @@ def send(alert: Alert, settings: Settings) -> bool:
 
     Raises nothing: an alert that cannot be sent is logged, and must not fail what it is about.
     """
-    logger.error(alert.text)
+    logger.error(alert.text.replace("\n", "; "))
     if settings.alert_webhook is None:
         return True
     problem = ""

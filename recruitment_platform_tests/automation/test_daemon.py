@@ -21,6 +21,7 @@ from recruitment_platform.automation.sensors import FRESHNESS, LATE_DATA
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.automation.daemon import (
     Webhook,
+    cursors,
     daemon,
     environment_of,
     kill,
@@ -85,7 +86,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield Home(site, settings, tmp_path / "daemon.log", alerts)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_days_are_published_tried_again_given_up_and_healed_without_anyone_asking(home: Home) -> None:
     site, log = home.site, home.log
     environment = environment_of(home.settings)
@@ -93,6 +94,8 @@ def test_days_are_published_tried_again_given_up_and_healed_without_anyone_askin
         before = home.digests()
         until(home.settled, log)
         assert home.reloaded(before) == {ago(1)}
+        kept = cursors(home.settings)
+        assert (kept[FRESHNESS], kept[LATE_DATA]) == (None, None)  # what is not kept cannot be lost
 
         before = home.digests()
         send(site, 20, 10, 9, source="test:late", number=1)

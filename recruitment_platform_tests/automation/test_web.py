@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from recruitment_platform.automation.instance import open_instance
 from recruitment_platform_tests.automation.daemon import NEVER, Page, daemon, environment_of, until, web_page
@@ -48,6 +49,7 @@ query {
 """
 
 
+@pytest.mark.timeout(900)
 def test_a_backfill_from_the_page_runs_a_range_at_once_and_publishes_it(tmp_path: Path) -> None:
     site = a_site(tmp_path / "home", DAYS)
     environment = environment_of(settings_of(site, freshness_grace=NEVER))

@@ -100,12 +100,12 @@ WRONG: Mapping[str, tuple[Callable[[Settings], None], Mapping[str, str], str]] =
     "Cassandra, another authority": (ask_lake, {f"{CASSANDRA}TLS_CA": "another"}, "RECRUITMENT_CASSANDRA_TLS_CA"),
     "Cassandra, without TLS": (ask_lake, {f"{CASSANDRA}TLS_CA": ""}, "_TLS_CA if it speaks TLS"),
     "Kafka, another authority": (ask_event_log, {f"{KAFKA}TLS_CA": "another"}, "RECRUITMENT_KAFKA_TLS_CA"),
-    "Kafka, another name": (ask_event_log, {f"{KAFKA}SERVERS": "localhost:port"}, "RECRUITMENT_KAFKA_SERVERS"),
+    "Kafka, another name": (ask_event_log, {f"{KAFKA}SERVERS": "localhost:port"}, "KAFKA_SERVERS has a name"),
     "Kafka, without TLS": (ask_event_log, {f"{KAFKA}SECURITY": "plaintext"}, "RECRUITMENT_KAFKA_SECURITY"),
     "MySQL, another authority": (ask_relational, {f"{MYSQL}TLS_CA": "another"}, "RECRUITMENT_MYSQL_TLS_CA"),
     "MySQL, another name": (ask_relational, {f"{MYSQL}HOST": "localhost"}, "RECRUITMENT_MYSQL_HOST"),
     "S3, another authority": (ask_objects, {f"{S3}TLS_CA": "another"}, "RECRUITMENT_S3_TLS_CA"),
-    "S3, another name": (ask_objects, {f"{S3}ENDPOINT": "https://localhost:port"}, "RECRUITMENT_S3_ENDPOINT"),
+    "S3, another name": (ask_objects, {f"{S3}ENDPOINT": "https://localhost:port"}, "is not trusted (hostname"),
     "S3, without TLS": (ask_objects, {f"{S3}ENDPOINT": "http://127.0.0.1:port"}, "RECRUITMENT_S3_ENDPOINT"),
 }
 

@@ -5,27 +5,23 @@ the ledger adds up, and the audit explains what each load has changed. What happ
 meets is not, as real processes are under way.
 """
 
-import os
 import random
-import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from subprocess import Popen
 
-import dagster as dg
 import pyarrow as pa
 import pytest
-from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recruitment_platform.automation.attempts import inputs_of
-from recruitment_platform.automation.instance import open_instance, seen_instance
+from recruitment_platform.automation.instance import open_instance
 from recruitment_platform.automation.sensors import FRESHNESS, LATE_DATA
 from recruitment_platform.cli.truth import MATCHED, rejected_truth, truth_by_day
 from recruitment_platform.pipeline.audit import Load, audit_day
@@ -42,6 +38,7 @@ from recruitment_platform_tests.automation.ticks import TIME_ZONE, ago, holding
 from recruitment_platform_tests.cli.command_line import call
 from recruitment_platform_tests.processes import in_background
 from recruitment_platform_tests.soak.behind import behind
+from recruitment_platform_tests.soak.troubles import forget, kill_run, run_under_way, tick_under_way, unfinished
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
@@ -58,7 +55,7 @@ PATIENCE = 600.0
 
 WRONG = ("missing", "failed", "stale")
 
-STARTED = dg.DagsterRunStatus.STARTED
+SENSORS = (FRESHNESS, LATE_DATA)
 
 
 @dataclass(frozen=True)
@@ -132,27 +129,20 @@ class Platform:
         kill(self._process)
         self.stop()
 
-    def run_under_way(self) -> str | None:
-        """The id of a run that has begun, once there is one; None where none does for a while."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if runs := self.unfinished(STARTED):
-                return runs[0].run_id
-            time.sleep(0.2)
-        return None
-
-    def unfinished(self, *statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
-        with seen_instance(self.settings) as instance:
-            assert instance is not None
-            return list(instance.get_runs(dg.RunsFilter(statuses=statuses or NOT_FINISHED_STATUSES)))
-
 
 # What goes wrong while a day arrives. Each tells whether it came to it.
 
 
 def the_daemon_is_killed_in_mid_run(platform: Platform) -> bool:
-    met = platform.run_under_way() is not None
+    met = run_under_way(platform.settings) is not None
     time.sleep(platform.random.uniform(0, 3))
+    platform.kill()
+    platform.start()
+    return met
+
+
+def the_daemon_is_killed_in_mid_tick(platform: Platform) -> bool:
+    met = tick_under_way(platform.settings, platform.random.choice(SENSORS))
     platform.kill()
     platform.start()
     return met
@@ -166,18 +156,11 @@ def the_daemon_is_killed_at_any_time(platform: Platform) -> bool:
 
 
 def a_run_is_killed(platform: Platform) -> bool:
-    run_id = platform.run_under_way()
+    run_id = run_under_way(platform.settings)
     if run_id is None:
         return False
     time.sleep(platform.random.uniform(0, 1.5))
-    with seen_instance(platform.settings) as instance:
-        assert instance is not None
-        told = " ".join(entry.message for entry in instance.all_logs(run_id))
-    for pid in {int(pid) for pid in re.findall(r"\(pid: (\d+)\)", told)}:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            return True
-    return False
+    return kill_run(platform.settings, run_id)
 
 
 def another_program_holds_the_warehouse(platform: Platform) -> bool:
@@ -187,19 +170,7 @@ def another_program_holds_the_warehouse(platform: Platform) -> bool:
 
 
 def a_sensor_forgets(platform: Platform) -> bool:
-    """Its cursor, its ticks and whether it is on."""
-    name = platform.random.choice([FRESHNESS, LATE_DATA])
-    with open_instance(platform.settings) as instance:
-        states = [state for state in instance.all_instigator_state() if state.instigator_name == name]
-        for state in states:
-            instance.delete_instigator_state(state.instigator_origin_id, state.selector_id)
-            instance.purge_ticks(
-                state.instigator_origin_id,
-                state.selector_id,
-                before=time.time(),
-                tick_statuses=list(TickStatus),
-            )
-    return bool(states)
+    return forget(platform.settings, platform.random.choice(SENSORS))
 
 
 SIMULATOR_KILLED = "the simulator is killed in mid-day"
@@ -211,6 +182,7 @@ TROUBLES: dict[str, Trouble | None] = {
         trouble.__name__.replace("_", " "): trouble
         for trouble in (
             the_daemon_is_killed_in_mid_run,
+            the_daemon_is_killed_in_mid_tick,
             the_daemon_is_killed_at_any_time,
             a_run_is_killed,
             another_program_holds_the_warehouse,
@@ -305,7 +277,9 @@ def wait_until_up_to_date(platform: Platform, day: date) -> None:
     while True:
         statuses = day_statuses(stores.lake, stores.objects, stores.warehouse, day + timedelta(days=1))
         wrong = [f"{found.day} {found.state}: {found.reason}" for found in statuses if found.state in WRONG]
-        waiting = wrong or behind(stores) or [run.run_id for run in platform.unfinished()]
+        waiting = (
+            wrong or behind(stores) or [run.run_id for run in unfinished(platform.settings, *NOT_FINISHED_STATUSES)]
+        )
         if not waiting:
             return
         assert time.monotonic() < deadline, f"{day}: {waiting}\n{platform.log.read_text()[-20_000:]}"
