@@ -254,7 +254,7 @@ def let_arrive(platform: Platform, day: date, troubles: list[str]) -> None:
         arriving.join(60)
         platform.happened[SIMULATOR_KILLED] += int(arriving.exitcode == -signal.SIGKILL)
         arriving = in_background(arrive, platform.settings, day)
-    if DAEMON_STOPPED in troubles:
+    if DAEMON_STOPPED in troubles or platform.random.random() < 0.5:
         arriving.join(120)
     for name in troubles:
         trouble = TROUBLES[name]
