@@ -3,13 +3,15 @@
 The rest of the operation, from a missing day to an alert, is in `automation.test_daemon`, which the suite runs.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recruitment_platform.automation.instance import open_instance
 from recruitment_platform.automation.run import run_partitions
@@ -18,7 +20,7 @@ from recruitment_platform.settings import Settings
 from recruitment_platform_tests.automation.daemon import daemon, environment_of, kill, ticks, until, web_page
 from recruitment_platform_tests.automation.ticks import a_site_of_today, ago, holding, send, settings_at_once
 from recruitment_platform_tests.site import Site
-from recruitment_platform_tests.soak.troubles import forget, kill_run, run_under_way, tick_under_way
+from recruitment_platform_tests.soak.troubles import forget, kill_run, run_under_way, tick_under_way, unfinished
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -52,16 +54,26 @@ def a_tick_is_killed(settings: Settings, process: Process) -> None:
 
 
 def a_run_is_killed(settings: Settings, process: Process) -> None:
-    with holding(settings.warehouse_path):  # so that the run does not end before it is killed
-        run_id = run_under_way(settings)
-        assert run_id is not None
+    with a_run_that_does_not_end(settings) as run_id:
         assert kill_run(settings, run_id)
 
 
 def the_daemon_is_killed_in_mid_run(settings: Settings, process: Process) -> None:
-    with holding(settings.warehouse_path):
-        assert run_under_way(settings) is not None
+    with a_run_that_does_not_end(settings):
         kill(process)
+
+
+@contextmanager
+def a_run_that_does_not_end(settings: Settings) -> Iterator[str]:
+    """A run under way, which cannot load while another program holds the warehouse: held once it is asked for."""
+    deadline = time.monotonic() + PATIENCE
+    while not unfinished(settings, *NOT_FINISHED_STATUSES):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    with holding(settings.warehouse_path):
+        run_id = run_under_way(settings)
+        assert run_id is not None
+        yield run_id
 
 
 @pytest.mark.parametrize(
