@@ -239,7 +239,7 @@ LOAD_LEDGER = Table(
         Column("dim_version", BIGINT, "Version of dim_jobs that was joined.", nullable=False),
         Column("code_version", text(64), "Version of the transform that computed it.", nullable=False),
         Column("run_id", text(64), "Dagster's run.", nullable=False),
-        Column("loaded_at", TIMESTAMP, "When it was committed, UTC.", nullable=False),
+        Column("loaded_at", TIMESTAMP, "When the load that was committed had begun, UTC.", nullable=False),
     ),
 )
 
@@ -282,7 +282,7 @@ ADJUSTMENT_LEDGER = Table(
         Column("clicks", BIGINT, "Clicks beyond the facts' own.", nullable=False),
         Column("spend", MONEY, "Spend beyond the facts' own, in the platform's currency.", nullable=False),
         *(LOAD_LEDGER.column(name) for name in ("watermark", "dim_version", "code_version", "run_id")),
-        Column("booked_at", TIMESTAMP, "When it was committed, UTC.", nullable=False),
+        Column("booked_at", TIMESTAMP, "When the booking that was committed had begun, UTC.", nullable=False),
     ),
 )
 

@@ -15,7 +15,7 @@ from recruitment_platform.resources.protocols import AdjustmentRow, LedgerRow, W
 class Accounted:
     """The state that a day was last accounted for by: its load's, or that of the adjustments that are booked of it.
 
-    `watermark`, `digest` and versions are of the facts as computed then, `at` is when that was committed. `load` is
+    `watermark`, `digest` and versions are of the facts as computed then, `at` is when that was begun. `load` is
     what the fact table holds, None where the day was closed before it was ever loaded; `adjustment` is the booking in
     force of a closed day, None where its events have said nothing else since it was loaded.
     """
