@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?= python3.13 python3.12 python3.11 python3
 # Processes that share the suite, each with servers of its own, 2 GB or so.
 WORKERS ?= 2
+# Options of `make bench`, as --events 10000000; .venv/bin/python -m benchmarks.speed --help tells them.
+BENCH ?=
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -33,6 +35,7 @@ soak: $(VENV)/installed-test ## the long tests: volumes, and weeks of operation 
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/installed-test ## the measurements of the README
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 	$(BIN)/python -m benchmarks.daily_path
 	$(BIN)/python -m benchmarks.cassandra_read
 	$(BIN)/python -m benchmarks.kafka_ingest
