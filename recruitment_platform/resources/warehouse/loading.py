@@ -96,44 +96,37 @@ def reconcile_adjustments(
 
 def ledger_values(row: LedgerRow) -> dict[str, Any]:
     """The row as the statements' parameters: spend in currency, the watermark as JSON."""
-    return {
-        "day": row.day,
-        "manifest": row.manifest,
-        "digest": row.digest,
-        "rows": row.rows,
-        "clicks": row.clicks,
-        "spend": Decimal(row.spend_micros).scaleb(-6),
-        "watermark": json.dumps(dict(row.watermark), sort_keys=True, ensure_ascii=False),
-        "dim_version": row.dim_version,
-        "code_version": row.code_version,
-        "run_id": row.run_id,
-        "loaded_at": row.loaded_at,
-    }
+    return _values(row) | {"loaded_at": row.loaded_at}
 
 
 def ledger_row(found: Mapping[str, Any]) -> LedgerRow:
     """The row that a ledger statement found; `loaded_at` has a time zone, spend comes as `spend_micros`."""
     return LedgerRow(
-        day=found["dates"],
-        manifest=found["manifest"],
-        digest=found["digest"],
+        **_fields(found),
         rows=found["rows_loaded"],
-        clicks=found["clicks"],
-        spend_micros=found["spend_micros"],
-        watermark=json.loads(found["watermark"]),
-        dim_version=found["dim_version"],
-        code_version=found["code_version"],
-        run_id=found["run_id"],
         loaded_at=found["loaded_at"].astimezone(UTC),
     )
 
 
 def booking_values(row: AdjustmentRow) -> dict[str, Any]:
     """The booking as the statements' parameters: spend in currency, the watermark as JSON."""
+    return _values(row) | {"number": row.number, "booked_at": row.booked_at}
+
+
+def booking(found: Mapping[str, Any]) -> AdjustmentRow:
+    """The booking that a statement found; `booked_at` has a time zone, spend comes as `spend_micros`."""
+    return AdjustmentRow(
+        **_fields(found),
+        number=found["number"],
+        rows=found["rows_adjusted"],
+        booked_at=found["booked_at"].astimezone(UTC),
+    )
+
+
+def _values(row: LedgerRow | AdjustmentRow) -> dict[str, Any]:
     return {
         "day": row.day,
         "manifest": row.manifest,
-        "number": row.number,
         "digest": row.digest,
         "rows": row.rows,
         "clicks": row.clicks,
@@ -142,23 +135,9 @@ def booking_values(row: AdjustmentRow) -> dict[str, Any]:
         "dim_version": row.dim_version,
         "code_version": row.code_version,
         "run_id": row.run_id,
-        "booked_at": row.booked_at,
     }
 
 
-def booking(found: Mapping[str, Any]) -> AdjustmentRow:
-    """The booking that a statement found; `booked_at` has a time zone, spend comes as `spend_micros`."""
-    return AdjustmentRow(
-        day=found["dates"],
-        manifest=found["manifest"],
-        number=found["number"],
-        digest=found["digest"],
-        rows=found["rows_adjusted"],
-        clicks=found["clicks"],
-        spend_micros=found["spend_micros"],
-        watermark=json.loads(found["watermark"]),
-        dim_version=found["dim_version"],
-        code_version=found["code_version"],
-        run_id=found["run_id"],
-        booked_at=found["booked_at"].astimezone(UTC),
-    )
+def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    named = ("manifest", "digest", "clicks", "spend_micros", "dim_version", "code_version", "run_id")
+    return {name: found[name] for name in named} | {"day": found["dates"], "watermark": json.loads(found["watermark"])}
