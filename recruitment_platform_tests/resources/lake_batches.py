@@ -29,9 +29,11 @@ def through_door(
     return result.accepted
 
 
-def append_all(lake: EventLake, source: str, events: pa.Table, rejected: Sequence[RejectedRow] = ()) -> bool:
-    """Appends what follows the source's progress, with as many positions as there are rows."""
-    after = lake.progress(source)
+def append_all(
+    lake: EventLake, source: str, events: pa.Table, rejected: Sequence[RejectedRow] = (), *, after: int | None = None
+) -> bool:
+    """Appends what follows `after`, by default the source's progress, with as many positions as there are rows."""
+    after = lake.progress(source) if after is None else after
     received = events.num_rows + len(rejected)
     return lake.append(
         source, accepted=events, rejected=rejected, after=after, last_position=after + received, received=received

@@ -220,7 +220,7 @@ def test_threads_may_share_one_lake(lake: ParquetLake, events: pa.Table) -> None
 
     def take_all(source: str) -> None:
         while (after := lake.progress(source)) < events.num_rows:
-            append_all(lake, source, events.slice(after, 3))
+            append_all(lake, source, events.slice(after, 3), after=after)
 
     threads = [Thread(target=take_all, args=(source,)) for source in sources * 2]
     for thread in threads:
