@@ -20,7 +20,6 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
@@ -34,7 +33,7 @@ from recruitment_platform.resources.lake.catalog import (
     reported,
     sync_folder,
 )
-from recruitment_platform.resources.protocols import DayState, LakeScan, RejectedRow, SourceState
+from recruitment_platform.resources.protocols import DayState, LakeScan, ParquetFiles, RejectedRow, SourceState
 from recruitment_platform.sql import connect_duckdb, load_sql
 
 TRACKING = "tracking"
@@ -181,7 +180,7 @@ class ParquetLake:
         return LakeScan(
             watermark={state.source: state.last_position for state in states},
             accepted=sum(state.rows for state in states),
-            events=ds.dataset(paths, schema=LAKE_SCHEMA, format="parquet") if paths else LAKE_SCHEMA.empty_table(),
+            events=ParquetFiles(paths) if paths else LAKE_SCHEMA.empty_table(),
         )
 
     def ids_on_two_days(self, first: date, last: date) -> pa.Table:
