@@ -23,6 +23,7 @@ FACTS_LEFT_OUT = frozenset({"sources"})
 _MEMORY = "1GB"
 # DuckDB's text columns hold at most 2 GiB a batch: rows of the widest table stay far below it with this many.
 _BATCH_ROWS = 8192
+_LENGTHS = f"string_split('{' '.join(f'{length}:' for length in range(40))}', ' ')"
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def _field_sql(column: Column) -> str:
             value = f"{column.name}::DATE::VARCHAR"
         case "text":
             value = f"{column.name}::VARCHAR"
-    # `concat` leaves out what is null.
-    return f"coalesce(strlen({value}) || ':', '-'), {value}"
+    # `concat` leaves out what is null. Looking a length up is twice as fast as writing it.
+    return f"coalesce({_LENGTHS}[strlen({value}) + 1], strlen({value}) || ':', '-'), {value}"
 
 
 def _text(lines: pa.StringArray) -> memoryview:
