@@ -159,17 +159,18 @@ def _form(block: bytes, ended: bool) -> _Form | None:
     quotes = np.flatnonzero(letters == _QUOTE)
     ends_a_record = np.searchsorted(quotes, line_ends) % 2 == 0
     [ordinals] = np.nonzero(ends_a_record)
-    if not len(ordinals):
-        return _Form(0, 0, ordinals)
     ends = line_ends[ordinals]
-    size = min(int(ends[-1]) + 1, len(block))
-    if b"\0" in block or block.count(b"\r", 0, size) != block.count(b"\r\n", 0, size):
-        return None
-    quotes = quotes[: np.searchsorted(quotes, size)]
+    size = min(int(ends[-1]) + 1, len(block)) if len(ends) else 0
+    # Where no record ends, one may begin, and be longer than the block: not behind a quote that is out of place.
+    quotes = quotes[: np.searchsorted(quotes, size or len(block))]
     opening, closing = quotes[0::2], quotes[1::2]
-    before = letters[opening[int(len(opening) > 0 and opening[0] == 0) :] - 1]
-    behind = letters[closing[: len(closing) - int(len(closing) > 0 and closing[-1] == len(block) - 1)] + 1]
+    before = letters[opening[opening > 0] - 1]
+    behind = letters[closing[closing < len(block) - 1] + 1]
     if not (_BEFORE_AN_OPENING_QUOTE[before].all() and _BEHIND_A_CLOSING_QUOTE[behind].all()):
+        return None
+    if not size:
+        return _Form(0, 0, ordinals)
+    if b"\0" in block or block.count(b"\r", 0, size) != block.count(b"\r\n", 0, size):
         return None
     starts, begins = np.zeros_like(ordinals), np.zeros_like(ends)
     starts[1:], begins[1:] = ordinals[:-1] + 1, ends[:-1] + 1

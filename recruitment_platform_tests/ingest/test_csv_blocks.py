@@ -99,7 +99,33 @@ PLAIN_ROWS = st.lists(
 WILD = st.sampled_from(
     [b"a", b"b,", b",", b'"', b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\xff", b"\xe2\x82", b"\0", b"\xef\xbb\xbf"]
 )
+FIELDS = st.sampled_from(
+    [
+        b"",
+        b"a",
+        b"\xe2\x82",
+        b'"a"',
+        b'"a,"',
+        b'"a"b',
+        b'b"',
+        b'a"b"',
+        b'""',
+        b'"""',
+        b'""""',
+        b'"',
+        b'"x\ny"',
+        b'"x\r"',
+    ]
+)
+RAW_ROWS = st.builds(
+    lambda mark, fields, line_end: mark + b",".join(fields) + line_end,
+    st.sampled_from([b"", b"", b"", b"\xef\xbb\xbf"]),
+    st.lists(FIELDS, min_size=4, max_size=4),
+    st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r", b"\n\r\n"]),
+)
 PARTS = st.one_of(
+    RAW_ROWS,
+    RAW_ROWS,
     st.builds(written, st.lists(PLAIN_ROWS, max_size=8), st.sampled_from(["\n", "\r\n"]), st.just(csv.QUOTE_ALL)),
     st.builds(
         written,
@@ -123,8 +149,8 @@ SIZES = st.builds(
     Sizes,
     st.sampled_from([3, 7, 40, 200, 1 << 20]),
     st.sampled_from([1, 3, 50_000]),
-    st.sampled_from([40, 90, 16 << 20]),
-    st.sampled_from([30, 60, 8 << 20]),
+    st.sampled_from([16 << 20] * 4 + [40, 90]),
+    st.sampled_from([8 << 20] * 4 + [30, 60]),
 )
 
 
@@ -140,7 +166,7 @@ def patched(sizes: Sizes) -> Iterator[None]:
 @settings(max_examples=500, deadline=None)
 @given(
     beginning=st.tuples(BEGINNINGS, HEADERS).map(b"".join),
-    parts=st.lists(PARTS, max_size=6).map(b"".join),
+    parts=st.lists(PARTS, max_size=8).map(b"".join),
     sizes=SIZES,
     after=st.sampled_from([0, 0, 0, 2, 5, 9]),
 )
