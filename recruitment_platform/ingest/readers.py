@@ -314,7 +314,8 @@ def _in_batches(file: SourceFile, after: int, pieces: Iterator[tuple[Batch, int]
 def _joined(batches: Sequence[Batch]) -> Batch:
     tables = [batch.table for batch in batches if batch.table.num_rows] or [batches[0].table]
     return Batch(
-        pa.concat_tables(tables, promote_options="default"),
+        # In one piece: the door takes a 20th longer over many small ones.
+        pa.concat_tables(tables, promote_options="default").combine_chunks(),
         pa.concat_arrays([batch.positions for batch in batches]),
         tuple(row for batch in batches for row in batch.bad),
     )
