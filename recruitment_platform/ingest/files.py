@@ -6,12 +6,13 @@ What belongs here: finding, judging, hashing and opening a file. What does not: 
 
 import gzip
 import hashlib
+import io
 import os
 import stat
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import BinaryIO, Literal, TextIO, cast
 
 from recruitment_platform.errors import InputError
 
@@ -59,9 +60,11 @@ class SourceFile:
 
     def open_text(self, newline: str) -> TextIO:
         """The content as text: UTF-8 with or without a byte order mark, U+FFFD for what is none."""
-        if self.compressed:
-            return gzip.open(self.path, "rt", encoding="utf-8-sig", errors="replace", newline=newline)
-        return self.path.open(encoding="utf-8-sig", errors="replace", newline=newline)
+        return io.TextIOWrapper(self.open_bytes(), encoding="utf-8-sig", errors="replace", newline=newline)
+
+    def open_bytes(self) -> BinaryIO:
+        """The content, decompressed."""
+        return _open_bytes(self.path, self.compressed)
 
 
 def look_at(path: Path) -> SourceFile:
@@ -108,11 +111,15 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
 def _digest_and_head(path: Path, compressed: bool) -> tuple[str, bytes]:
     digest = hashlib.sha256()
     head = b""
-    with gzip.open(path, "rb") if compressed else path.open("rb") as handle:
+    with _open_bytes(path, compressed) as handle:
         while chunk := handle.read(_CHUNK):
             head = head or chunk[:_HEAD]
             digest.update(chunk)
     return digest.hexdigest(), head
+
+
+def _open_bytes(path: Path, compressed: bool) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def _judge(path: Path, kind: Format, head: bytes) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recruitment_platform.errors import InputError
+from recruitment_platform.ingest.ahead import made_ahead
 from recruitment_platform.ingest.files import SourceFile, look_at
 from recruitment_platform.ingest.readers import Batch, read_rows, read_tracking, row_content, row_texts
 from recruitment_platform.model.contract import TRACKING
@@ -49,6 +50,13 @@ class ImportResult:
         return self.accepted + self.already_known > 0
 
 
+@dataclass(frozen=True)
+class _Judged:
+    batch: Batch
+    at: datetime
+    result: DoorResult
+
+
 def import_file(
     settings: Settings,
     lake: EventLake,
@@ -79,27 +87,35 @@ def _import_tracking(
     after = lake.progress(file.source)
     accepted = 0
     registered = False
-    for batch in read_tracking(file, after):
-        while (rest := batch.after(after)).received:
-            now = datetime.now(UTC)
-            judged = judge(rest, rules, file.source, now)
-            refused = refused_rows(rest, judged.rejected, file.source, path, ingest_date(rules.time_zone, now))
-            file.check_unchanged()
-            if lake.append(
-                file.source,
-                accepted=judged.accepted,
-                rejected=refused,
-                after=after,
-                last_position=rest.last_position,
-                received=rest.received,
-            ):
-                accepted += judged.accepted.num_rows
-            # Where another import of the same content was faster, its rows are known by now.
-            after = lake.progress(file.source)
-        if not registered:
-            lake.register_path(file.source, path)
-            registered = True
-        progress(batch.received)
+    # While the lake writes a batch, the door judges the next one, and the one behind that is read.
+    with (
+        made_ahead(read_tracking(file, after)) as batches,
+        made_ahead(_judged(batch, rules, file.source) for batch in batches) as judged_batches,
+    ):
+        for judged in judged_batches:
+            received = judged.batch.received
+            while (rest := judged.batch.after(after)).received:
+                if rest is not judged.batch:
+                    judged = _judged(rest, rules, file.source)
+                refused = refused_rows(
+                    rest, judged.result.rejected, file.source, path, ingest_date(rules.time_zone, judged.at)
+                )
+                file.check_unchanged()
+                if lake.append(
+                    file.source,
+                    accepted=judged.result.accepted,
+                    rejected=refused,
+                    after=after,
+                    last_position=rest.last_position,
+                    received=rest.received,
+                ):
+                    accepted += judged.result.accepted.num_rows
+                # Where another import of the same content was faster, its rows are known by now.
+                after = lake.progress(file.source)
+            if not registered:
+                lake.register_path(file.source, path)
+                registered = True
+            progress(received)
     if not registered:
         lake.register_path(file.source, path)
     state = _state(lake, file.source)
@@ -112,6 +128,11 @@ def _import_tracking(
         already_known=state.received - state.rejected - accepted,
         rejected=state.rejected,
     )
+
+
+def _judged(batch: Batch, rules: DoorRules, source: str) -> _Judged:
+    now = datetime.now(UTC)
+    return _Judged(batch, now, judge(batch, rules, source, now))
 
 
 def judge(batch: Batch, rules: DoorRules, source: str, now: datetime) -> DoorResult:

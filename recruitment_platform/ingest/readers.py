@@ -11,6 +11,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import InputError
+from recruitment_platform.ingest.csv_blocks import CsvText, plain_records
 from recruitment_platform.ingest.files import SourceFile
 from recruitment_platform.ingest.records import (
     Lines,
@@ -39,6 +41,7 @@ UNPARSED = "unparsed"
 
 # Python's lists of so many rows fit the processor's caches: faster than whole batches, and far less memory.
 _PIECE_ROWS = 2_000
+_PIECE_CHARACTERS = 1 << 20
 
 # An index that was written without a name: pandas calls it so when it reads the file back.
 _INDEX = re.compile(r"(Unnamed: \d+)?")
@@ -80,6 +83,17 @@ class Batch:
             yield self.positions[0].as_py()
         if self.bad:
             yield self.bad[0].position
+
+    def first(self, rows: int) -> "Batch":
+        """The first so many rows, good and bad ones counted."""
+        if self.received <= rows:
+            return self
+        if not self.bad:
+            return Batch(self.table.slice(0, rows), self.positions.slice(0, rows), ())
+        last = sorted([*self.positions.to_pylist(), *(row.position for row in self.bad)])[rows - 1]
+        keep = pc.less_equal(self.positions, last)
+        bad = tuple(row for row in self.bad if row.position <= last)
+        return Batch(self.table.filter(keep), self.positions.filter(keep), bad)
 
     def after(self, position: int) -> "Batch":
         """The rows that lie after the position."""
@@ -164,24 +178,49 @@ def _read(file: SourceFile, after: int, wanted: _Wanted) -> Iterator[Batch]:
 
 
 def _read_csv(file: SourceFile, after: int, wanted: _Wanted) -> Iterator[Batch]:
-    with file.open_text(newline="") as handle:
-        lines = Lines(handle)
+    with file.open_bytes() as raw:
+        text = CsvText(raw)
+        lines = Lines(text)
         try:
             header = csv_header(lines)
         except csv.Error as error:
             raise InputError(f"{file.path}: its header is not valid CSV ({error})") from error
         wanted.check(file, header)
         taken = [(index, name) for index, name in enumerate(header) if wanted.take(name)]
+        yield from _in_batches(file, after, _csv_pieces(text, lines, len(header), taken))
 
-        def bad_row(position: int, problem: Malformed) -> BadRow:
-            values = {name: problem.fields[index] for index, name in taken if index < len(problem.fields)}
-            return _bad_row(position, problem, values)
 
-        def table(rows: list[list[str]]) -> pa.Table:
-            columns = list(zip(*rows, strict=True)) or [()] * len(header)
-            return _table({name: pa.array(columns[index], pa.string()) for index, name in taken}, len(rows))
+def _csv_pieces(
+    text: CsvText, lines: Lines, width: int, taken: Sequence[tuple[int, str]]
+) -> Iterator[tuple[Batch, int]]:
+    def bad_row(position: int, problem: Malformed) -> BadRow:
+        values = {name: problem.fields[index] for index, name in taken if index < len(problem.fields)}
+        return _bad_row(position, problem, values)
 
-        yield from _batches(file, after, lines, csv_records(lines, len(header)), bad_row, table)
+    def table(rows: list[list[str]]) -> pa.Table:
+        columns = list(zip(*rows, strict=True)) or [()] * width
+        return _table({name: pa.array(columns[index], pa.string()) for index, name in taken}, len(rows))
+
+    while (block := text.block()) or text.is_lines:
+        plain = plain_records(text, width, [index for index, _ in taken])
+        if plain is not None:
+            positions = pa.array(plain.starts + (lines.number + 1), pa.int64())
+            if len(positions):
+                columns = {name: column for (_, name), column in zip(taken, plain.columns, strict=True)}
+                yield Batch(_table(columns, len(positions)), positions, ()), plain.size
+            text.take(plain.size)
+            lines.number += plain.lines
+            continue
+        # Line by line through the block, and on to where no line is still to be read a second time.
+        end = text.offset + len(block)
+        until = partial(_is_behind, text, lines, end)
+        yield from _pieces(lines, csv_records(lines, width), bad_row, table, until)
+        if text.is_lines:
+            return
+
+
+def _is_behind(text: CsvText, lines: Lines, end: int) -> bool:
+    return text.offset >= end and not text.is_lines and not lines.has_returned
 
 
 def _read_json_lines(file: SourceFile, after: int, wanted: _Wanted) -> Iterator[Batch]:
@@ -198,7 +237,8 @@ def _read_json_lines(file: SourceFile, after: int, wanted: _Wanted) -> Iterator[
 
     with file.open_text(newline="\n") as handle:
         lines = Lines(handle)
-        for number, batch in enumerate(_batches(file, after, lines, json_records(lines), bad_row, table)):
+        pieces = _pieces(lines, json_records(lines), bad_row, table, lambda: False)
+        for number, batch in enumerate(_in_batches(file, after, pieces)):
             # A file of another kind is told from one with some bad rows by its beginning.
             if number == 0 and after == 0:
                 if batch.table.num_rows == 0:
@@ -213,46 +253,72 @@ def _bad_row(position: int, problem: Malformed, values: Mapping[str, str]) -> Ba
     return BadRow(position, problem.reason, row_content({**filled, UNPARSED: problem.text}))
 
 
-def _batches(
-    file: SourceFile,
-    after: int,
+def _pieces(
     lines: Lines,
     records: Iterator[tuple[int, _Row | Malformed]],
     bad_row: Callable[[int, Malformed], BadRow],
     table: Callable[[list[_Row]], pa.Table],
-) -> Iterator[Batch]:
-    """Gathers records into batches; skips those up to `after`."""
-    any_record = False
+    until: Callable[[], bool],
+) -> Iterator[tuple[Batch, int]]:
+    """Gathers records, up to the end or one behind which `until` holds, into small batches, each with its characters.
+
+    They end where those of `BATCH_ROWS` end.
+    """
     positions: list[int] = []
     bad: list[BadRow] = []
     rows: list[_Row] = []
-    tables: list[pa.Table] = []
-
-    def batch() -> Batch:
-        whole = pa.concat_tables([*tables, table(rows)] if rows or not tables else tables, promote_options="default")
-        return Batch(whole, pa.array(positions, pa.int64()), tuple(bad))
-
-    for position, record in records:
-        any_record = True
-        if position <= after:
-            lines.characters = 0
-            continue
+    lines.characters = 0
+    for received, (position, record) in enumerate(records, 1):
         if isinstance(record, Malformed):
             bad.append(bad_row(position, record))
         else:
             positions.append(position)
             rows.append(record)
-        if len(rows) == _PIECE_ROWS:
-            tables.append(table(rows))
-            rows = []
-        if len(positions) + len(bad) >= BATCH_ROWS or lines.characters >= BATCH_BYTES:
-            yield batch()
-            positions, bad, rows, tables = [], [], [], []
+        is_last = until()
+        is_full = len(positions) + len(bad) == _PIECE_ROWS or received % BATCH_ROWS == 0
+        if is_full or is_last or lines.characters >= _PIECE_CHARACTERS:
+            yield Batch(table(rows), pa.array(positions, pa.int64()), tuple(bad)), lines.characters
+            positions, bad, rows = [], [], []
             lines.characters = 0
+        if is_last:
+            return
     if positions or bad:
-        yield batch()
+        yield Batch(table(rows), pa.array(positions, pa.int64()), tuple(bad)), lines.characters
+
+
+def _in_batches(file: SourceFile, after: int, pieces: Iterator[tuple[Batch, int]]) -> Iterator[Batch]:
+    """Gathers pieces, each with its size, into batches; skips rows up to `after`."""
+    any_record = False
+    gathered: list[Batch] = []
+    received = size = 0
+    for piece, piece_size in pieces:
+        any_record = True
+        rest = piece.after(after)
+        while rest.received:
+            head = rest.first(BATCH_ROWS - received)
+            rest = rest.after(head.last_position)
+            gathered.append(head)
+            received += head.received
+            size += piece_size
+            piece_size = 0
+            if received == BATCH_ROWS or size >= BATCH_BYTES:
+                yield _joined(gathered)
+                gathered = []
+                received = size = 0
+    if gathered:
+        yield _joined(gathered)
     if not any_record:
         raise InputError(f"{file.path}: has a header but no rows")
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    tables = [batch.table for batch in batches if batch.table.num_rows] or [batches[0].table]
+    return Batch(
+        # In one piece: the door takes a 20th longer over many small ones.
+        pa.concat_tables(tables, promote_options="default").combine_chunks(),
+        pa.concat_arrays([batch.positions for batch in batches]),
+        tuple(row for batch in batches for row in batch.bad),
+    )
 
 
 def _read_parquet(file: SourceFile, after: int, wanted: _Wanted) -> Iterator[Batch]:

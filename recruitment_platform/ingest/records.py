@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 LONGEST_LINE = 16 << 20
 """Characters. A longer line is a bad record: it bounds the memory that a file without line ends can take."""
@@ -32,13 +32,21 @@ class Malformed:
     fields: tuple[str, ...] = ()
 
 
+class ReadsLines(Protocol):
+    """A text file, as far as `Lines` reads it."""
+
+    def readline(self, limit: int, /) -> str:
+        """The next line with its line end, or so many characters of it; nothing at the end."""
+        ...
+
+
 class Lines:
     """A text file's lines, which remembers those of the record being read and can take all but its first back.
 
     `number` is the last line handed out, from 1; `characters` counts what was read since it was last set.
     """
 
-    def __init__(self, handle: TextIO) -> None:
+    def __init__(self, handle: ReadsLines) -> None:
         self._read = handle.readline
         self._returned: deque[str] = deque()
         self._overlong: set[int] = set()
@@ -62,6 +70,11 @@ class Lines:
             # csv hands its own error type through as it is.
             raise csv.Error(f"a line is longer than {LONGEST_LINE} characters")
         return line
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether lines that were taken back are still to be handed out."""
+        return bool(self._returned)
 
     def start_record(self) -> int:
         """Forgets the last record; returns the line on which the next one starts."""

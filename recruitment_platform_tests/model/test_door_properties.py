@@ -82,6 +82,35 @@ def test_events_fall_on_their_local_day_also_when_the_clocks_are_changed(time_zo
     assert_judged_alike([{"create_time": time_uuid(at)} for at in instants], rules_of_zone(time_zone))
 
 
+@pytest.mark.parametrize("field", ["create_time", "ts", "bid", "ed", "job_id", "cd", "ua"])
+def test_a_value_that_comes_again_is_judged_as_if_it_came_alone(field: str) -> None:
+    spellings: dict[str, Sequence[str]] = {
+        "create_time": create_times(RECEIVED),
+        "ts": client_times(RECEIVED),
+        "bid": BIDS,
+        "ed": EDS,
+        "ua": [*NULLS, *NOT_NULLS, "a" * 1024, "a" * 1025, "é" * 1025],
+    }
+    values = pa.array([*spellings.get(field, INTS), None])
+    count = len(values)
+    alone = pa.table({**{name: pa.array([text] * count) for name, text in GOOD.items()}, field: values})
+    again = pa.concat_tables([alone] * 3)
+    one_dictionary = pa.DictionaryArray.from_arrays(pa.array([*range(count)] * 3), values)
+    dictionaries = pa.chunked_array([values.dictionary_encode()] * 2 + [values.dictionary_encode("encode")])
+    column = alone.schema.get_field_index(field)
+    expected = through(alone, rules_of_zone(), "file:f", 0, NOW)
+    expected_of_few = through(alone.slice(5, 3), rules_of_zone(), "file:f", 5, NOW)
+    for given_values in (again[field], one_dictionary, dictionaries):
+        table = again.set_column(column, field, given_values)
+        found = through(table, rules_of_zone(), "file:f", pa.array([*range(count)] * 3), NOW)
+        assert found.accepted.equals(pa.concat_tables([expected.accepted] * 3))
+        assert found.rejected.equals(pa.concat_tables([expected.rejected] * 3))
+        # Fewer rows than the dictionary has values.
+        found_of_few = through(table.slice(5, 3), rules_of_zone(), "file:f", 5, NOW)
+        assert found_of_few.accepted.equals(expected_of_few.accepted)
+        assert found_of_few.rejected.equals(expected_of_few.rejected)
+
+
 messy = st.text(st.characters(codec="utf-8"), max_size=8)
 nulls = st.sampled_from(NULLS) | st.none()
 good_ints = st.sampled_from(["188.0", "0", "-420.0", "+7", "0188", "5.", "2147483647", *padded("3")[:6]])
