@@ -62,6 +62,11 @@ def test_neither_commands_nor_the_code_location_load_what_only_a_store_or_an_eng
     assert not HEAVY & modules
 
 
+def test_the_servers_resources_load_no_driver_before_a_step_opens_its_store(tmp_path: Path) -> None:
+    modules = loaded("import recruitment_platform.resources.dagster_servers", tmp_path, "duckdb")
+    assert HEAVY & modules <= {"boto3", "botocore"}  # which dagster-aws itself loads
+
+
 def test_help_waits_for_no_dagster(tmp_path: Path) -> None:
     help_ = "from recruitment_platform.cli import main; assert main(['--help']) == 0"
     assert not {"dagster", "duckdb", "pyarrow", "sqlalchemy"} & loaded(help_, tmp_path, "spark")
