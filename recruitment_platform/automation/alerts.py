@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-import requests
 
 from recruitment_platform.assets.steps import FAILED_DAYS
 from recruitment_platform.automation.attempts import attempts, inputs_of
@@ -105,6 +104,8 @@ def send(alert: Alert, settings: Settings) -> bool:
     logger.error(alert.text.replace("\n", "; "))
     if settings.alert_webhook is None:
         return True
+    import requests
+
     problem = ""
     for number in range(TRIES):
         if number:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from recruitment_platform.automation.event_log import connected
 from recruitment_platform.automation.instance import tag_with_process
 
 
@@ -26,7 +27,8 @@ class _Known(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """What the other one does."""
         tag_with_process(plan_context.instance, plan_context.run_id)
-        yield from self._executor.execute(plan_context, execution_plan)
+        with connected(plan_context.instance):
+            yield from self._executor.execute(plan_context, execution_plan)
 
 
 _IN_PROCESS: Any = dg.in_process_executor

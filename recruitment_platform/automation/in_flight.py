@@ -6,19 +6,20 @@ is done about it (`backfill`).
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.errors import DagsterDefinitionChangedDeserializationError
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from recruitment_platform.partitions import days, days_between
 
+if TYPE_CHECKING:
+    from dagster._core.execution.backfill import PartitionBackfill
+
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
-
-_OPEN_BACKFILLS = (BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING)
 
 
 def days_in_flight(
@@ -28,8 +29,14 @@ def days_in_flight(
 
     `gone` are the ids of runs that look as if they were under way, and whose process is gone.
     """
+    # It takes a tenth of a second to load, for which a run need not wait.
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
     found: dict[date, str] = {}
-    for backfill in instance.get_backfills(BulkActionsFilter(statuses=list(_OPEN_BACKFILLS))):
+    unfinished = BulkActionsFilter(
+        statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    )
+    for backfill in instance.get_backfills(unfinished):
         found |= dict.fromkeys(_days_left(instance, definitions, backfill), f"backfill {backfill.backfill_id}")
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if run.run_id not in gone:
@@ -45,14 +52,14 @@ def days_of(run: dg.DagsterRun) -> list[date]:
 
 
 def _days_left(
-    instance: dg.DagsterInstance, definitions: dg.Definitions, backfill: PartitionBackfill
+    instance: dg.DagsterInstance, definitions: dg.Definitions, backfill: "PartitionBackfill"
 ) -> Iterable[date]:
     """The backfill's days without those of its runs: some of these have ended, the others are known by themselves."""
     runs = instance.get_runs(dg.RunsFilter(tags=dg.DagsterRun.tags_for_backfill_id(backfill.backfill_id)))
     return set(_days_asked(definitions, backfill)).difference(day for run in runs for day in days_of(run))
 
 
-def _days_asked(definitions: dg.Definitions, backfill: PartitionBackfill) -> Iterator[date]:
+def _days_asked(definitions: dg.Definitions, backfill: "PartitionBackfill") -> Iterator[date]:
     if not backfill.is_asset_backfill:
         yield from days(backfill.partition_names or ())
         return

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS, RESTATE_TAG
+from recruitment_platform.automation.event_log import connected
 from recruitment_platform.automation.in_flight import RANGE_END_TAG, RANGE_START_TAG
 from recruitment_platform.automation.instance import process_tag
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
@@ -110,12 +111,13 @@ def _run(
     tags: Mapping[str, str],
     run_config: Mapping[str, Any],
 ) -> RunOutcome:
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        tags=tags,
-        run_config={**run_config, "loggers": QUIET},
-        raise_on_error=False,
-    )
+    with connected(instance):
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            tags=tags,
+            run_config={**run_config, "loggers": QUIET},
+            raise_on_error=False,
+        )
     if result.success:
         return RunOutcome(result.run_id)
     return _outcome(result.run_id, result.all_events)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
 
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.resources.lake.parquet import open_lake
@@ -24,7 +23,13 @@ from recruitment_platform.resources.relational.store import open_relational
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
 from recruitment_platform.settings import Settings
-from recruitment_platform.transforms.engines import DuckDBEngine, Engine, SparkEngine, spark_config
+from recruitment_platform.transforms.engines import (
+    DuckDBEngine,
+    Engine,
+    SparkEngine,
+    local_spark_session,
+    spark_config,
+)
 
 Store = TypeVar("Store")
 Opener = Callable[[], Store]
@@ -100,13 +105,19 @@ class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg
         )
 
 
-class SparkEngineResource(LazyPySparkResource):
-    """Spark: started by the first transform of a run, stopped at the run's end; Java ends with the run's process."""
+class SparkEngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Spark: started by the first transform of a run, stopped at the run's end; Java ends with the run's process.
+
+    As dagster-pyspark's LazyPySparkResource, whose module every process would wait for that loads the definitions: it
+    brings pyspark, and a schema of all settings that Spark knows.
+    """
+
+    spark_config: dict[str, Any]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Engine]]:
         """Gives the opener, and stops Spark at the end."""
-        engine = SparkEngine(lambda: self.spark_session)
+        engine = SparkEngine(lambda: local_spark_session(self.spark_config))
         try:
             yield lambda: engine
         finally:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
@@ -17,14 +17,12 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from recruitment_platform.addresses import CassandraAddress, KafkaAddress, MySQLAddress, RedshiftAddress, S3Address
-from recruitment_platform.resources.cassandra.lake import open_cassandra_lake
 from recruitment_platform.resources.dagster_resources import LakeResource, Opener
-from recruitment_platform.resources.kafka.log import KafkaEventLog, open_event_log
-from recruitment_platform.resources.objects.s3 import open_s3
 from recruitment_platform.resources.protocols import EventLake, ObjectStore, RelationalStore, Warehouse
-from recruitment_platform.resources.redshift.warehouse import open_redshift
-from recruitment_platform.resources.relational.mysql import open_mysql
 from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
+
+if TYPE_CHECKING:
+    from recruitment_platform.resources.kafka.log import KafkaEventLog
 
 
 class CassandraLakeResource(LakeResource):
@@ -36,6 +34,8 @@ class CassandraLakeResource(LakeResource):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[EventLake]]:
         """Gives the opener."""
+        from recruitment_platform.resources.cassandra.lake import open_cassandra_lake
+
         address = CassandraAddress(**_given(self.address, password=self.password))
         yield cache(lambda: open_cassandra_lake(address, self.rules()))
 
@@ -47,8 +47,10 @@ class KafkaEventLogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     password: str | None
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[KafkaEventLog]]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener["KafkaEventLog"]]:
         """Gives the opener."""
+        from recruitment_platform.resources.kafka.log import open_event_log
+
         address = KafkaAddress(**_given(self.address, password=self.password))
         yield cache(lambda: open_event_log(address))
 
@@ -62,6 +64,8 @@ class MySQLRelationalResource(dg.ConfigurableResource):  # type: ignore[type-arg
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[RelationalStore]]:
         """Gives the opener."""
+        from recruitment_platform.resources.relational.mysql import open_mysql
+
         address = MySQLAddress(**_given(self.address, password=self.password))
         yield cache(lambda: open_mysql(address))
 
@@ -77,6 +81,8 @@ class S3StoreResource(S3Resource):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[ObjectStore]]:
         """Gives the opener."""
+        from recruitment_platform.resources.objects.s3 import open_s3
+
         address = S3Address(
             **_given(
                 {"bucket": self.bucket, "prefix": self.prefix},
@@ -102,6 +108,8 @@ class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Warehouse]]:
         """Gives the opener."""
+        from recruitment_platform.resources.objects.s3 import open_s3
+
         address = S3Address(**_given(self.bucket, secret_key=self.secret_key))
         yield cache(
             lambda: DuckDBWarehouse(Path(self.path), timedelta(seconds=self.wait), open_s3(address, Path(self.scratch)))
@@ -120,6 +128,9 @@ class RedshiftWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-a
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Warehouse]]:
         """Gives the opener."""
+        from recruitment_platform.resources.objects.s3 import open_s3
+        from recruitment_platform.resources.redshift.warehouse import open_redshift
+
         address = RedshiftAddress(**_given(self.address, password=self.password))
         bucket = S3Address(**_given(self.bucket, secret_key=self.secret_key))
         yield cache(lambda: open_redshift(address, open_s3(bucket, Path(self.scratch))))

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Protocol
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlglot
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
@@ -299,6 +298,8 @@ def _check_schema(table: Table, path: Path | str, schema: Callable[[Path | str],
 @cache
 def _duckdb_sql(sql: str) -> str:
     """The Spark SQL as DuckDB's; `:name` becomes `$name`."""
+    import sqlglot
+
     (statement,) = sqlglot.transpile(sql, read=SPARK_DIALECT, write="duckdb")
     return statement
 

@@ -1,22 +1,23 @@
-"""Column lineage, derived from the SQL itself.
+"""Column lineage: which input columns an output column's value is made of.
 
-What belongs here: which input columns an output column's value is made of, and which are looked at in any way. What
-does not: how Dagster shows it.
+What belongs here: the lineage of a statement, recorded or derived. What does not: deriving it (`sql_lineage`), which
+takes sqlglot most of a second, and how Dagster shows it. So that not every process waits for that, the lineage of the
+statements that the definitions ask for is recorded in `lineage.json`; of a statement that has changed since, it is
+derived. `python -m recruitment_platform_tests.lineage` records anew.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.lineage import Node, lineage
-from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import traverse_scope
+from importlib.resources import files
 
 from recruitment_platform.transforms.engines import DAY_COLUMN, SPARK_DIALECT, TRANSFORMS
 
 ColumnLineage = dict[str, tuple[tuple[str, str], ...]]
 """Output column to the (table, column) pairs its value is made of, sorted; none for a constant or a parameter."""
+
+RECORD = "lineage.json"
 
 
 def transform_lineage(transform: str) -> ColumnLineage:
@@ -27,21 +28,11 @@ def transform_lineage(transform: str) -> ColumnLineage:
     return {column: sources for column, sources in found.items() if column != DAY_COLUMN}
 
 
-@cache
 def columns_read(transform: str) -> Mapping[str, tuple[str, ...]]:
     """Which columns of each view the transform looks at, in the view's order, those that only join or filter too."""
-    known = TRANSFORMS[transform]
-    schema: dict[str, object] = {table.name: dict.fromkeys(table.column_names, "unknown") for table in known.inputs}
-    query = qualify(_query(known.sql, SPARK_DIALECT), schema=schema, dialect=SPARK_DIALECT, quote_identifiers=False)
-    read: dict[str, set[str]] = {table.name: set() for table in known.inputs}
-    for scope in traverse_scope(query):
-        for column in scope.columns:
-            source = scope.sources.get(column.table)
-            if isinstance(source, exp.Table):
-                read[source.name].add(column.name)
-    return {
-        table.name: tuple(name for name in table.column_names if name in read[table.name]) for table in known.inputs
-    }
+    from recruitment_platform.transforms import sql_lineage
+
+    return sql_lineage.columns_read(transform)
 
 
 def column_lineage(sql: str, *, dialect: str, tables: Mapping[str, Iterable[str]]) -> ColumnLineage:
@@ -49,31 +40,33 @@ def column_lineage(sql: str, *, dialect: str, tables: Mapping[str, Iterable[str]
 
     ValueError where the statement is no query.
     """
-    return dict(_column_lineage(sql, dialect, tuple((name, tuple(columns)) for name, columns in tables.items())))
+    columns = {name: tuple(of_table) for name, of_table in tables.items()}
+    key = statement_key(sql, dialect, columns)
+    return dict(recorded().get(key) or _derived(key, sql, dialect, columns))
+
+
+def statement_key(sql: str, dialect: str, tables: Mapping[str, tuple[str, ...]]) -> str:
+    """What the lineage depends on, as a hash: under it, the record has it."""
+    given = json.dumps([sql, dialect, tables], sort_keys=True)
+    return hashlib.sha256(given.encode()).hexdigest()
 
 
 @cache
-def _column_lineage(sql: str, dialect: str, tables: tuple[tuple[str, tuple[str, ...]], ...]) -> ColumnLineage:
-    # Types play no part in lineage; sqlglot's schema asks for one all the same.
-    schema = {name: dict.fromkeys(columns, "unknown") for name, columns in tables}
-    nodes = lineage(
-        None,
-        _query(sql, dialect),
-        schema,
-        dialect=dialect,
-        trim_selects=False,
-        validate_qualify_columns=True,
-    )
-    return {column: _sources(node) for column, node in nodes.items()}
+def recorded() -> Mapping[str, ColumnLineage]:
+    """The recorded lineages by `statement_key`."""
+    record = json.loads(files("recruitment_platform.transforms").joinpath(RECORD).read_text(encoding="utf-8"))
+    return {
+        key: {column: tuple((table, name) for table, name in sources) for column, sources in found.items()}
+        for key, found in record.items()
+    }
 
 
-def _query(sql: str, dialect: str) -> exp.Query:
-    statement = sqlglot.parse_one(sql, read=dialect)
-    if not isinstance(statement, exp.Query):
-        raise ValueError(f"not a query: {sql}")
-    return statement
+_known: dict[str, ColumnLineage] = {}
 
 
-def _sources(node: Node) -> tuple[tuple[str, str], ...]:
-    leaves = (leaf for leaf in node.walk() if isinstance(leaf.expression, exp.Table))
-    return tuple(sorted({(leaf.expression.name, exp.to_column(leaf.name).name) for leaf in leaves}))
+def _derived(key: str, sql: str, dialect: str, tables: Mapping[str, tuple[str, ...]]) -> ColumnLineage:
+    if key not in _known:
+        from recruitment_platform.transforms.sql_lineage import derived_lineage
+
+        _known[key] = derived_lineage(sql, dialect, tables)
+    return _known[key]
