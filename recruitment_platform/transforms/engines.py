@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Protocol
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlglot
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
@@ -53,6 +51,11 @@ class Transform:
     def sql(self) -> str:
         """The Spark SQL text."""
         return load_sql("transforms", self.name)
+
+    @property
+    def duckdb_sql(self) -> str:
+        """The same in DuckDB's SQL, as `transforms.transpile` makes it; `:name` is `$name`."""
+        return load_sql("transforms", f"{self.name}.duckdb")
 
 
 TRANSFORMS = {
@@ -93,7 +96,7 @@ class Engine(Protocol):
 
 
 class DuckDBEngine:
-    """Runs transforms within this process, transpiled to DuckDB's SQL."""
+    """Runs transforms within this process, by their texts in DuckDB's SQL."""
 
     name = "duckdb"
 
@@ -299,7 +302,7 @@ def duckdb_result(
             connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(table.name)
         else:
             connection.register(table.name, arrow_schema(table).empty_table())
-    return connection.sql(_duckdb_sql(transform.sql), params=dict(parameters))
+    return connection.sql(transform.duckdb_sql, params=dict(parameters))
 
 
 def spark_result(
@@ -310,13 +313,6 @@ def spark_result(
         _spark_input(session, table, inputs[table.name]).createOrReplaceTempView(table.name)
     result = session.sql(transform.sql, args=dict(parameters))
     return result.repartition(DAY_COLUMN).sortWithinPartitions(DAY_COLUMN, *transform.output.key)
-
-
-@cache
-def _duckdb_sql(sql: str) -> str:
-    """The Spark SQL as DuckDB's; `:name` becomes `$name`."""
-    (statement,) = sqlglot.transpile(sql, read=SPARK_DIALECT, write="duckdb")
-    return statement
 
 
 def day_folder(out: Path, day: object) -> Path:

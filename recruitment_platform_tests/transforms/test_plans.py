@@ -20,6 +20,7 @@ from recruitment_platform.sql import connect_duckdb
 from recruitment_platform.transforms import engines
 from recruitment_platform.transforms.engines import TRANSFORMS, SparkEngine, duckdb_result, spark_result
 from recruitment_platform.transforms.lineage import columns_read
+from recruitment_platform.transforms.transpile import for_duckdb
 from recruitment_platform_tests.transforms.running import SOURCES, event, job
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC)
@@ -123,7 +124,8 @@ def test_a_worse_text_is_found_out(
     faults: PlanOf, inputs: Inputs, worse: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert worse[0] in SQL
-    monkeypatch.setattr(engines, "load_sql", lambda *_: SQL.replace(*worse))
+    text = SQL.replace(*worse)
+    monkeypatch.setattr(engines, "load_sql", lambda _, name: for_duckdb(text) if name.endswith("duckdb") else text)
     assert faults(inputs)
 
 
