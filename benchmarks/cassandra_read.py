@@ -22,7 +22,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 
 from benchmarks.measured import measured
 from recruitment_platform.addresses import CassandraAddress
-from recruitment_platform.model.door import DoorRules
+from recruitment_platform.model.door import LAKE_SCHEMA, DoorRules
 from recruitment_platform.pipeline.snapshot import LAKE_COLUMNS
 from recruitment_platform.resources.cassandra.events import STORED, bucket_of, columns_for
 from recruitment_platform.resources.cassandra.frames import uuid_bytes
@@ -33,6 +33,7 @@ from recruitment_platform.resources.lake.parquet import open_lake
 from recruitment_platform.servers.cassandra import PERIODIC
 from recruitment_platform.servers.server import Server
 from recruitment_platform.servers.starting import start_server
+from recruitment_platform.sql import connect_duckdb
 
 RULES = DoorRules(time_zone="UTC", first_day=date(2020, 1, 1))
 DAY = date(2025, 6, 2)
@@ -60,7 +61,8 @@ def main() -> None:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"
         measured(home, "simulate", *("--from", str(DAY), "--to", str(DAY)), "--events-per-day", str(asked.events))
-        events = open_lake(home / "lake", RULES).scan(DAY).events.to_table().combine_chunks()
+        with connect_duckdb() as connection, open_lake(home / "lake", RULES).scan(DAY).read_by(connection):
+            events = connection.table("events").to_arrow_table().cast(LAKE_SCHEMA).combine_chunks()
         server = start_server(PERIODIC, Path(folder))
         try:
             report(server, events)

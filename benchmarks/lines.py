@@ -8,7 +8,7 @@ import csv
 import re
 import shutil
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -257,28 +257,35 @@ def _slowest(log: Path, most: int = 5) -> list[tuple[str, float]]:
     return sorted(seconds.items(), key=lambda item: -item[1])[:most]
 
 
-def growth(bench: Bench, sizes: list[int]) -> list[str]:
-    """Simulating and running a day of each size, once: time, memory, files and bytes."""
-    told = []
-    for events in sizes:
-        home = bench.folder / f"day-of-{events}"
-        runs = {"simulate": traffic.simulate(home, events)}
+def growth(bench: Bench, sizes: Sequence[tuple[int, int]]) -> Iterator[str]:
+    """Simulating and running so many events a day on so many days, each once: time, memory, files and bytes.
+
+    What a run leaves is counted without what the lake holds already.
+    """
+    for events, days in sizes:
+        home = bench.folder / f"{events}-{days}"
+        runs = {"simulate": (traffic.simulate(home, events, days), _held(Settings(home=home).lake_path))}
+        last = str(traffic.FIRST + timedelta(days=days - 1))
         for settings in (DUCKDB, SPARK):
             copy = traffic.copied(home, bench.folder / "grown")
-            runs[f"run on {settings['RECRUITMENT_ENGINE']}"] = measured(
-                copy, "run", "--from", DAY, "--to", DAY, settings=settings
-            )
-            files = [path for path in Settings(home=copy).object_store_path.rglob("*") if path.is_file()]
-            lake = list(Settings(home=copy).lake_path.rglob("*.parquet"))
-            size = sum(path.stat().st_size for path in lake) / 1e6
+            run = measured(copy, "run", "--from", DAY, "--to", last, settings=settings)
+            left = Settings(home=copy)
+            files, size = _held(left.object_store_path)
+            left_over = files + 1, size + left.warehouse_path.stat().st_size
+            runs[f"run, {settings['RECRUITMENT_ENGINE']}"] = run, left_over
             shutil.rmtree(copy)
         shutil.rmtree(home)
-        told += [
-            f"| {events:,} | {what} | {run.seconds:.1f} | {run.cpu_seconds:.1f} | {run.peak_mib:,} | {len(files)} "
-            f"| {len(lake)} | {size:,.0f} |"
-            for what, run in runs.items()
-        ]
-    return told
+        for what, (run, (files, size)) in runs.items():
+            yield (
+                f"| {events:,} | {days} | {what} | {run.seconds:.1f} | {run.seconds / (events * days / 1e6):.2f} "
+                f"| {run.cpu_seconds:.1f} | {run.peak_mib:,} | {files:,} | {size / 1e6:,.0f} |"
+            )
+
+
+def _held(folder: Path) -> tuple[int, int]:
+    """Files in the folder, and their bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
 
 
 LINES: Mapping[str, Callable[[Bench], list[str]]] = {

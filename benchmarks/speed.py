@@ -11,9 +11,15 @@ from benchmarks.comparison import HEADER
 from benchmarks.lines import LINES, Bench, growth
 
 GROWTH_HEADER = (
-    "| events | what | s | CPU s | peak MiB | objects | files of the lake | MB of the lake |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    "| events a day | days | what | s | s for a million | CPU s | peak MiB | files left | MB left |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
+
+
+def events_and_days(text: str) -> tuple[int, int]:
+    """`1000000x30` as events a day and days."""
+    events, _, days = text.partition("x")
+    return int(events), int(days or 1)
 
 
 def main() -> None:
@@ -27,7 +33,11 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="runs of each side; their medians are shown")
     parser.add_argument("--only", choices=LINES, nargs="+", default=list(LINES))
     parser.add_argument(
-        "--growth", type=int, nargs="+", help="instead: a day of each of these sizes, simulated and run once"
+        "--growth",
+        type=events_and_days,
+        nargs="+",
+        metavar="EVENTSxDAYS",
+        help="instead: so many events on so many days, simulated and run once",
     )
     parser.add_argument("--folder", type=Path, help="where there is room; the system's for temporary files by default")
     asked = parser.parse_args()

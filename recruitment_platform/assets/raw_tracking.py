@@ -121,9 +121,7 @@ def _drain(event_log: Any, lake: EventLake, rules: DoorRules) -> None:
 
 
 def _lineage() -> ColumnLineage:
-    return column_lineage(
-        load_sql("pipeline", "snapshot"),
-        dialect="duckdb",
-        tables={"events": contract.LAKE_TRACKING.column_names},
-        made_by={"arrivals": load_sql("pipeline", "snapshot_arrivals")},
+    found = column_lineage(
+        load_sql("pipeline", "snapshot"), dialect="duckdb", tables={"events": contract.LAKE_TRACKING.column_names}
     )
+    return {column: found[column] for column in contract.RAW_TRACKING.column_names}

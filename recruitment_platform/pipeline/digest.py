@@ -23,6 +23,7 @@ FACTS_LEFT_OUT = frozenset({"sources"})
 _MEMORY = "1GB"
 # DuckDB's text columns hold at most 2 GiB a batch: rows of the widest table stay far below it with this many.
 _BATCH_ROWS = 8192
+_LENGTHS = f"string_split('{' '.join(f'{length}:' for length in range(40))}', ' ')"
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,52 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
     """
     columns = [column for column in table.columns if column.name not in leave_out]
     ordered = [*table.key, *(column.name for column in columns if column.name not in table.key)]
-    line = " || ',' || ".join(_field_sql(column) for column in columns) + " || chr(10) AS line"
-    sha256 = hashlib.sha256()
-    rows = 0
+    hashed = RunningDigest()
     if files:
         with tempfile.TemporaryDirectory(prefix="recruitment-digest-") as spill:
             try:
                 with connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": spill}) as connection:
                     relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
-                    lines = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(line)
+                    lines = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
+                        _line_sql(columns)
+                    )
                     for batch in lines.to_arrow_reader(_BATCH_ROWS):
-                        sha256.update(_text(batch.column(0)))
-                        rows += batch.num_rows
+                        hashed.add(batch.column(0))
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
                 raise StoreUnavailableError(f"{table.name}: cannot digest {files[0]}: {_first_line(error)}") from error
             except duckdb.Error as error:
                 raise ReconciliationError(
                     f"{table.name}: {files[0]} is not as the contract says: {_first_line(error)}"
                 ) from error
-    return Digest(sha256.hexdigest(), rows)
+    return hashed.digest
+
+
+class RunningDigest:
+    """The digest of rows that come by in the table's order, as their texts (`line_sql`)."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._rows = 0
+
+    def add(self, lines: pa.StringArray) -> None:
+        """Takes the next rows' texts."""
+        self._sha256.update(_text(lines))
+        self._rows += len(lines)
+
+    @property
+    def digest(self) -> Digest:
+        """Of the rows so far."""
+        return Digest(self._sha256.hexdigest(), self._rows)
+
+
+def line_sql(table: Table) -> str:
+    """DuckDB's expression for a row's text, over the table's columns."""
+    return _line_sql(table.columns)
+
+
+def _line_sql(columns: Sequence[Column]) -> str:
+    fields = ", ',', ".join(_field_sql(column) for column in columns)
+    return f"concat({fields}, chr(10))"
 
 
 def _field_sql(column: Column) -> str:
@@ -76,10 +104,11 @@ def _field_sql(column: Column) -> str:
         case "timestamp":
             value = f"epoch_us({column.name}::TIMESTAMPTZ)::VARCHAR"
         case "date":
-            value = f"strftime({column.name}::DATE, '%Y-%m-%d')"
+            value = f"{column.name}::DATE::VARCHAR"
         case "text":
             value = f"{column.name}::VARCHAR"
-    return f"coalesce(strlen({value})::VARCHAR || ':' || {value}, '-')"
+    # `concat` leaves out what is null. Looking a length up is twice as fast as writing it.
+    return f"coalesce({_LENGTHS}[strlen({value}) + 1], strlen({value}) || ':', '-'), {value}"
 
 
 def _text(lines: pa.StringArray) -> memoryview:

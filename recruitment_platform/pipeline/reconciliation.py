@@ -122,7 +122,6 @@ def scanned(scan: LakeScan, reach: Mapping[str, int]) -> tuple[dict[str, HeldRow
         tempfile.TemporaryDirectory(prefix="audit-") as scratch,
         connect_duckdb(config={"memory_limit": MEMORY, "temp_directory": scratch}) as connection,
     ):
-        connection.register("events", scan.events)
         connection.register(
             "reach",
             pa.table(
@@ -132,7 +131,7 @@ def scanned(scan: LakeScan, reach: Mapping[str, int]) -> tuple[dict[str, HeldRow
                 }
             ),
         )
-        with scan.reading():
+        with scan.read_by(connection):
             connection.execute(load_sql("pipeline", "audit_arrivals"))
         return _by_source(connection), _by_kind(connection)
 

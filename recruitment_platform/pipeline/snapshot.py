@@ -7,6 +7,7 @@ not: where the events lie (`resources.lake.parquet`), what becomes of them (`pip
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -14,11 +15,15 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recruitment_platform.errors import ReconciliationError
 from recruitment_platform.model.contract import RAW_TRACKING
+from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.pipeline import day_errors
-from recruitment_platform.pipeline.digest import digest
+from recruitment_platform.pipeline.arrivals import Arrivals
+from recruitment_platform.pipeline.digest import Digest, RunningDigest, line_sql
 from recruitment_platform.pipeline.manifests import (
     FileEntry,
     SnapshotManifest,
@@ -53,13 +58,22 @@ LAKE_COLUMNS = (
     "source",
     "position",
 )
-"""What `snapshot_arrivals.sql` reads of the lake."""
+"""What `snapshot.sql` reads of the lake."""
 
-CODE_VERSION = sql_version("pipeline", "snapshot_arrivals", "snapshot")
+CODE_VERSION = sql_version("pipeline", "snapshot")
 
+SNAPSHOT_SCHEMA = arrow_schema(RAW_TRACKING)
 
 Extract = Callable[[date], LakeScan]
-"""Scans a day, its `events` being the rows of `snapshot_arrivals.sql` already."""
+"""Scans a day by other processes than this one; its `events` have `LAKE_COLUMNS`."""
+
+_MEMORY = "1GB"  # sorting spills to disk beyond this
+_BATCH_ROWS = 20_480
+_ROW_GROUP_ROWS = 122_880
+_REPEATED = [
+    name for name in SNAPSHOT_SCHEMA.names if name not in ("create_time", "payload_hash", "received_at", "event_time")
+]
+"""The columns whose values come often enough for a dictionary."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def _connection(lake: EventLake, first: date, last: date) -> Iterator[duckdb.Duc
     """A DuckDB connection with the table `ids_on_two_days` of the range; it spills into a folder of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="snapshot-") as scratch,
-        connect_duckdb(config={"temp_directory": scratch}) as connection,
+        connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": scratch}) as connection,
     ):
         connection.register("lake_ids", lake.ids_on_two_days(first, last))
         connection.execute(load_sql("pipeline", "ids_on_two_days"))
@@ -127,9 +141,8 @@ def _take_snapshot(
 ) -> SnapshotManifest:
     for _ in range(MAX_ATTEMPTS):
         scan = lake.scan(day, LAKE_COLUMNS) if extract is None else extract(day)
-        arrivals = load_sql("pipeline", "snapshot_arrivals" if extract is None else "snapshot_extracted")
         with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
-            draft = _draft(connection, scan, arrivals, day, time_zone, run_id, Path(folder))
+            draft = _draft(connection, scan, day, time_zone, run_id, Path(folder))
             manifest = _put_in_force(store, draft)
         if not is_behind(scan.watermark, manifest.watermark):
             return manifest
@@ -142,33 +155,19 @@ def _take_snapshot(
 
 
 def _draft(
-    connection: duckdb.DuckDBPyConnection,
-    scan: LakeScan,
-    arrivals: str,
-    day: date,
-    time_zone: str,
-    run_id: str,
-    folder: Path,
+    connection: duckdb.DuckDBPyConnection, scan: LakeScan, day: date, time_zone: str, run_id: str, folder: Path
 ) -> _Draft:
     file, listing = folder / "snapshot.parquet", folder / "listing.parquet"
-    connection.register("events", scan.events)
-    with scan.reading():
-        connection.execute(arrivals)
-    connection.unregister("events")
-    (counts,) = connection.sql(load_sql("pipeline", "snapshot_totals")).to_arrow_table().to_pylist()
-    positions = connection.sql(load_sql("pipeline", "snapshot_positions")).fetchall()
-    snapshot = connection.sql(load_sql("pipeline", "snapshot"), params={"time_zone": time_zone})
-    snapshot.write_parquet(str(file), compression="zstd")
-    listed = connection.sql(load_sql("pipeline", "snapshot_listing"))
-    listed.write_parquet(str(listing), compression="zstd")
+    counts, hashed = _write_distinct(connection, scan, day, time_zone, file)
+    listed = counts.listing
+    pq.write_table(listed, listing, compression="zstd")
     by_kind = kind_totals([file])
-    hashed = digest([file], RAW_TRACKING)
-    duplicates = counts["duplicates"] + scan.duplicates
-    found = counts["distinct_events"] + duplicates + counts["conflicts"]
+    duplicates = counts.duplicates + scan.duplicates
+    found = counts.distinct + duplicates + counts.conflicts
     if scan.accepted != found:
         raise ReconciliationError(
             f"raw_tracking {day}: day_state tells {scan.accepted:,} accepted events, the lake holds {found:,} "
-            f"({counts['distinct_events']:,} distinct, {duplicates:,} duplicate, {counts['conflicts']:,} conflicting). "
+            f"({counts.distinct:,} distinct, {duplicates:,} duplicate, {counts.conflicts:,} conflicting). "
             "The day is not published; compare the lake with its sources"
         )
     manifest = SnapshotManifest(
@@ -178,23 +177,56 @@ def _draft(
         created_at=datetime.now(UTC),
         watermark=dict(scan.watermark),
         accepted=scan.accepted,
-        distinct=counts["distinct_events"],
+        distinct=counts.distinct,
         duplicates=duplicates,
-        conflicts=counts["conflicts"],
+        conflicts=counts.conflicts,
         kinds=by_kind.kinds,
         click_micros=by_kind.click_micros,
-        fallback_times=counts["fallback_times"],
-        clicks_without_job=counts["clicks_without_job"],
-        clicks_without_bid=counts["clicks_without_bid"],
-        ids_on_two_days=counts["ids_on_two_days"],
+        fallback_times=counts.fallback_times,
+        clicks_without_job=counts.clicks_without_job,
+        clicks_without_bid=counts.clicks_without_bid,
+        ids_on_two_days=counts.found_on_two_days,
         files=(),
         listing=None,
         rows=hashed.rows,
         digest=hashed.sha256,
         code_version=CODE_VERSION,
-        positions={source: (first, last) for source, first, last in positions},
+        positions=dict(sorted(counts.positions.items())),
     )
-    return _Draft(file, listing, counts["conflicts"] + counts["ids_on_two_days"], manifest)
+    return _Draft(file, listing, listed.num_rows, manifest)
+
+
+def _write_distinct(
+    connection: duckdb.DuckDBPyConnection, scan: LakeScan, day: date, time_zone: str, file: Path
+) -> tuple[Arrivals, Digest]:
+    """Writes the scan's distinct events, in one pass that counts and digests them too."""
+    on_two_days = connection.sql(load_sql("pipeline", "ids_of_day"), params={"day": day}).to_arrow_table()
+    counts, hashed = Arrivals(on_two_days["create_time"].combine_chunks()), RunningDigest()
+    with (
+        scan.read_by(connection),
+        pq.ParquetWriter(file, SNAPSHOT_SCHEMA, compression="zstd", use_dictionary=_REPEATED) as writer,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        ordered = connection.sql(load_sql("pipeline", "snapshot"), params={"time_zone": time_zone})
+        lines = ordered.project(f"*, {line_sql(RAW_TRACKING)} AS line")
+        writing: Future[None] = thread.submit(lambda: None)
+        waiting: list[pa.RecordBatch] = []
+        for batch in lines.to_arrow_reader(_BATCH_ROWS):
+            counted = counts.distinct_of(batch)
+            hashed.add(counted["line"])
+            waiting.append(counted.select(SNAPSHOT_SCHEMA.names))
+            if sum(map(len, waiting)) >= _ROW_GROUP_ROWS:
+                writing.result()
+                writing = thread.submit(_write_rows, writer, waiting)
+                waiting = []
+        writing.result()
+        if waiting:
+            _write_rows(writer, waiting)
+    return counts, hashed.digest
+
+
+def _write_rows(writer: pq.ParquetWriter, batches: list[pa.RecordBatch]) -> None:
+    writer.write_table(pa.Table.from_batches(batches).cast(SNAPSHOT_SCHEMA))
 
 
 def _put_in_force(store: ObjectStore, draft: _Draft) -> SnapshotManifest:

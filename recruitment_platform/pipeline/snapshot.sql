@@ -1,5 +1,6 @@
--- The day's distinct events (rule 1): of one id, the smallest payload_hash counts.
--- `arrivals` is the temporary table that `snapshot_arrivals.sql` made of the lake's events.
+-- The day's events as the snapshot has them, each as often as it arrived, and beside its columns those by which arrivals
+-- are counted. The order brings together what has one id: its contents, the one that counts first (rule 1: the smallest
+-- payload_hash), and of each content the arrivals.
 SELECT
     create_time,
     payload_hash,
@@ -7,7 +8,16 @@ SELECT
     event_time,
     event_date,
     time_source,
-    CAST(extract(HOUR FROM timezone($time_zone, event_time)) AS INTEGER) AS event_hour,
+    CAST(
+        extract(
+            HOUR FROM
+            -- A time zone's calendar takes long where there is none to look up.
+            CASE $time_zone
+                WHEN 'UTC' THEN make_timestamp(epoch_us(event_time))
+                ELSE timezone($time_zone, event_time)
+            END
+        ) AS INTEGER
+    ) AS event_hour,
     CASE custom_track
         WHEN 'click' THEN 'click'
         WHEN 'clicks' THEN 'click'
@@ -20,7 +30,9 @@ SELECT
     resolved_publisher_id,
     campaign_id,
     group_id,
-    bid_micros
-FROM arrivals
-WHERE is_counted
-ORDER BY create_time
+    bid_micros,
+    bid IS NULL AS has_no_bid,
+    source,
+    position
+FROM events
+ORDER BY create_time, payload_hash, source, position

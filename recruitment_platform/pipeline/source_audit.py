@@ -85,10 +85,8 @@ def audit_sources(
         refused[row.source].append(row.position)
     scan = lake.scan(day, ("create_time", "payload_hash", "source", "position"))
     with _connection() as connection:
-        connection.register("events", scan.events)
-        with scan.reading():
+        with scan.read_by(connection):
             connection.execute(load_sql("pipeline", "source_audit_lake"))
-        connection.unregister("events")
         taken_in = {state.source: state.last_position for state in lake.sources()}
         ranges = {name: of for name, *of in connection.sql(load_sql("pipeline", "source_audit_ranges")).fetchall()}
         replayed = {origin(state.source): state.rows for state in lake.day_states([day]) if REPLAYED in state.source}

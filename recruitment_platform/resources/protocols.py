@@ -11,8 +11,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 Watermark = Mapping[str, int]
 """Source partition to last position; a source partition that is absent is lower than any position."""
@@ -58,29 +58,45 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
+class ParquetFiles:
+    """Files of one table, which never change; one at least."""
+
+    paths: Sequence[str]
+
+
+@dataclass(frozen=True)
 class LakeScan:
     """A day as the lake held it: the watermark and accepted count are read *before* `events` is.
 
-    `events` has the columns of `LAKE_TRACKING` that were asked for, and may have the others (DuckDB scans it with
-    projection pushed down), duplicates and conflicts included where the lake keeps them; a reader is read once.
-    `duplicates` counts those that the lake itself has already dropped. `failures` are filled by a reader that fails.
+    `events` has the columns of `LAKE_TRACKING` that were asked for, and may have the others, duplicates and conflicts
+    included where the lake keeps them; a reader is read once. `duplicates` counts those that the lake itself has
+    already dropped. `failures` are filled by a reader that fails.
     """
 
     watermark: dict[str, int]
     accepted: int
-    events: ds.Dataset | pa.Table | pa.RecordBatchReader
+    events: ParquetFiles | pa.Table | pa.RecordBatchReader
     duplicates: int = 0
     failures: list[Exception] = field(default_factory=list)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Within it, what ends the reading of `events` is raised as it is, and not as the reading engine wraps it."""
+    def read_by(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Within it, the connection has a view `events`, of which it reads the columns that its statements name.
+
+        What ends the reading is raised as it is, and not as DuckDB wraps it.
+        """
+        if isinstance(self.events, ParquetFiles):
+            connection.read_parquet(list(self.events.paths), hive_partitioning=False).create_view("events")
+        else:
+            connection.register("events", self.events)
         try:
             yield
         except Exception:
             if self.failures:
                 raise self.failures[0] from None
             raise
+        finally:
+            connection.execute("DROP VIEW events")
 
 
 @dataclass(frozen=True)

@@ -44,35 +44,22 @@ def columns_read(transform: str) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-def column_lineage(
-    sql: str, *, dialect: str, tables: Mapping[str, Iterable[str]], made_by: Mapping[str, str] | None = None
-) -> ColumnLineage:
+def column_lineage(sql: str, *, dialect: str, tables: Mapping[str, Iterable[str]]) -> ColumnLineage:
     """The lineage of a query's columns, in their order, from `tables` (name to its columns).
 
-    `made_by` gives the statements (`CREATE TABLE … AS` or queries) behind other names in the query, which are looked
-    through. ValueError where a statement is no query.
+    ValueError where the statement is no query.
     """
-    return dict(
-        _column_lineage(
-            sql,
-            dialect,
-            tuple((name, tuple(columns)) for name, columns in tables.items()),
-            tuple((made_by or {}).items()),
-        )
-    )
+    return dict(_column_lineage(sql, dialect, tuple((name, tuple(columns)) for name, columns in tables.items())))
 
 
 @cache
-def _column_lineage(
-    sql: str, dialect: str, tables: tuple[tuple[str, tuple[str, ...]], ...], made_by: tuple[tuple[str, str], ...]
-) -> ColumnLineage:
+def _column_lineage(sql: str, dialect: str, tables: tuple[tuple[str, tuple[str, ...]], ...]) -> ColumnLineage:
     # Types play no part in lineage; sqlglot's schema asks for one all the same.
     schema = {name: dict.fromkeys(columns, "unknown") for name, columns in tables}
     nodes = lineage(
         None,
         _query(sql, dialect),
         schema,
-        sources={name: _query(text, dialect) for name, text in made_by},
         dialect=dialect,
         trim_selects=False,
         validate_qualify_columns=True,
@@ -82,10 +69,9 @@ def _column_lineage(
 
 def _query(sql: str, dialect: str) -> exp.Query:
     statement = sqlglot.parse_one(sql, read=dialect)
-    query = statement.expression if isinstance(statement, exp.Create) else statement
-    if not isinstance(query, exp.Query):
+    if not isinstance(statement, exp.Query):
         raise ValueError(f"not a query: {sql}")
-    return query
+    return statement
 
 
 def _sources(node: Node) -> tuple[tuple[str, str], ...]:

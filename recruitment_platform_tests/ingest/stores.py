@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-
 from recruitment_platform.ingest.importer import ImportResult, import_file
 from recruitment_platform.ingest.rejected import ReplayResult, replay
 from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
@@ -17,6 +14,7 @@ from recruitment_platform.resources.protocols import SourceState
 from recruitment_platform.resources.relational.store import SqlRelationalStore, open_relational
 from recruitment_platform.resources.stores import door_rules
 from recruitment_platform.settings import Settings
+from recruitment_platform_tests.resources.lake_batches import events_in
 
 
 def no_progress(_: int) -> None:
@@ -49,9 +47,7 @@ class Stores:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         for day in self.lake.days():
-            events = self.lake.scan(day).events
-            table: pa.Table = events.to_table() if isinstance(events, ds.Dataset) else events
-            yield from table.to_pylist()
+            yield from events_in(self.lake.scan(day)).to_pylist()
 
     def state(self, source: str) -> SourceState:
         (state,) = (state for state in self.lake.sources() if state.source == source)

@@ -26,7 +26,7 @@ from recruitment_platform.servers.server import Server
 from recruitment_platform_tests.pipeline.tampering import change_lake
 from recruitment_platform_tests.pipeline.test_status import compute, materialize
 from recruitment_platform_tests.resources.cassandra_lakes import address_of
-from recruitment_platform_tests.resources.lake_batches import append_all
+from recruitment_platform_tests.resources.lake_batches import append_all, events_in
 from recruitment_platform_tests.site import JOBS, NOW, RULES, Site, click, event
 
 DAY = date(2025, 6, 2)
@@ -147,7 +147,7 @@ def test_a_day_of_a_lake_on_cassandra_is_explained_alike(
     migrate_cassandra(address, RULES)
     lake = open_cassandra_lake(address, RULES)
     for state in published.lake.sources():
-        events = published.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
+        events = events_in(published.lake.scan(DAY))
         rows = events.filter(pc.equal(events["source"], state.source))
         rows = rows.sort_by("position").cast(LAKE_SCHEMA)
         assert append_all(lake, state.source, rows)

@@ -15,6 +15,7 @@ from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.manifests import SnapshotManifest, history, snapshot_manifests
 from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
 from recruitment_platform.resources.protocols import LakeScan
+from recruitment_platform_tests.resources.lake_batches import events_in
 from recruitment_platform_tests.site import RULES, Site, click, event
 
 DAY = date(2025, 6, 2)
@@ -37,7 +38,7 @@ def test_duplicates_and_conflicts_are_counted_and_the_smallest_hash_counts(site:
     taken = snapshot(site)
     assert (taken.accepted, taken.distinct, taken.duplicates, taken.conflicts) == (5, 3, 1, 1)
     assert taken.kinds == {"click": 2, "conversion": 0, "qualified": 0, "unqualified": 0, "not_countable": 1}
-    versions = site.lake.scan(DAY).events.to_table(columns=["create_time", "payload_hash", "bid_micros"]).to_pylist()
+    versions = events_in(site.lake.scan(DAY)).to_pylist()
     smallest = min((v for v in versions if v["create_time"] == first["create_time"]), key=lambda v: v["payload_hash"])
     counted = {row["create_time"]: row for row in rows(site, taken)}
     assert counted[first["create_time"]]["bid_micros"] == smallest["bid_micros"]

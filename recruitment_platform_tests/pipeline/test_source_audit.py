@@ -24,6 +24,7 @@ from recruitment_platform_tests.ingest.event_files import event, time_uuid, writ
 from recruitment_platform_tests.ingest.stores import Stores, no_progress
 from recruitment_platform_tests.ingest.test_event_log import BAD, Topic, clicks
 from recruitment_platform_tests.pipeline.tampering import change_lake
+from recruitment_platform_tests.resources.lake_batches import events_in
 from recruitment_platform_tests.simulation.homes import OPENING, make_home
 from recruitment_platform_tests.site import RULES, Site
 
@@ -154,7 +155,7 @@ def test_what_was_not_yet_taken_in_of_a_source_is_not_missing(stores: Stores, tm
     write_csv(tmp_path / "a.csv", [event(number) for number in range(10)])
     whole = stores.take("tracking", tmp_path / "a.csv").source
     stopped = Stores(tmp_path / "stopped")
-    rows = stores.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
+    rows = events_in(stores.lake.scan(DAY))
     first = rows.filter([position <= 6 for position in rows["position"].to_pylist()])
     assert stopped.lake.append(whole, accepted=first, rejected=[], after=0, last_position=6, received=len(first))
     stopped.lake.register_path(whole, str(tmp_path / "a.csv"))
@@ -169,7 +170,7 @@ def test_a_row_that_was_rejected_when_it_came_is_not_missing_where_it_would_be_a
     write_csv(tmp_path / "a.csv", [event(1), event(2)])
     whole = stores.take("tracking", tmp_path / "a.csv").source
     then = Stores(tmp_path / "then")
-    rows = stores.lake.scan(DAY).events.to_table()  # type: ignore[union-attr]
+    rows = events_in(stores.lake.scan(DAY))
     refused = RejectedRow("tracking", whole, 3, "create_time lies in the future", "{}", DAY)
     first = rows.filter([position == 2 for position in rows["position"].to_pylist()])
     assert then.lake.append(whole, accepted=first, rejected=[refused], after=0, last_position=3, received=2)

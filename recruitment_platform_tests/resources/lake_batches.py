@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from recruitment_platform.model.door import LAKE_SCHEMA, DoorRules, through
-from recruitment_platform.resources.protocols import EventLake, RejectedRow
+from recruitment_platform.resources.protocols import EventLake, LakeScan, RejectedRow
+from recruitment_platform.sql import connect_duckdb
 
 RULES = DoorRules(time_zone="UTC", first_day=date(2020, 1, 1))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,12 +47,13 @@ def rejected_row(source: str, position: int, **values: Any) -> RejectedRow:
 
 def events_of(lake: EventLake, day: date) -> pa.Table:
     """The day's events, by source and position, as `LAKE_TRACKING` has them."""
-    events = lake.scan(day).events
-    if isinstance(events, ds.Dataset):
-        table = events.to_table()
-    else:
-        table = events.read_all() if isinstance(events, pa.RecordBatchReader) else events
-    return table.sort_by([("source", "ascending"), ("position", "ascending")]).cast(LAKE_SCHEMA)
+    return events_in(lake.scan(day)).sort_by([("source", "ascending"), ("position", "ascending")])
+
+
+def events_in(scan: LakeScan) -> pa.Table:
+    """The scan's events, as `LAKE_TRACKING` has them."""
+    with connect_duckdb() as connection, scan.read_by(connection):
+        return connection.table("events").to_arrow_table().cast(LAKE_SCHEMA)
 
 
 def contents(lake: EventLake) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from recruitment_platform.simulation.score import score
 from recruitment_platform.simulation.simulate import SimulatedDay, run_simulation
 from recruitment_platform.simulation.truth import day_counts, truth_for
 from recruitment_platform_tests.processes import at_once, in_background
+from recruitment_platform_tests.resources.lake_batches import events_in
 from recruitment_platform_tests.simulation.homes import OPENING, Home, make_home
 
 EVENTS = 300
@@ -30,10 +31,9 @@ TOUCHES = frozenset(("open", "os.link", "os.mkdir", "os.remove", "os.rename", "s
 def content(home: Home) -> dict[str, Any]:
     """All that a simulation leaves: events in the order of their positions, states, refusals, dimensions, truth."""
     lake, days = home.lake, home.lake.days()
-    scans = [lake.scan(day).events for day in days]
-    scanned = pa.concat_tables([scan if isinstance(scan, pa.Table) else scan.to_table() for scan in scans])
+    events = pa.concat_tables([events_in(lake.scan(day)) for day in days])
     return {
-        "events": scanned.sort_by([("source", "ascending"), ("position", "ascending")]).to_pylist(),
+        "events": events.sort_by([("source", "ascending"), ("position", "ascending")]).to_pylist(),
         "states": sorted((state.event_date, state.source, state.rows, state.hash_sum) for state in lake.day_states()),
         "sources": sorted(
             (state.source, state.last_position, state.received, state.rejected) for state in lake.sources()

@@ -30,6 +30,7 @@ from recruitment_platform.simulation.times import WEEKDAY_FACTORS
 from recruitment_platform_tests.automation.daemon import environment_of
 from recruitment_platform_tests.automation.ticks import TIME_ZONE, ago
 from recruitment_platform_tests.cli.command_line import free_port, ui
+from recruitment_platform_tests.resources.lake_batches import events_in
 from recruitment_platform_tests.soak.behind import behind
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -185,6 +186,5 @@ def latencies(stores: Stores, source: str, sent: Sequence[Slice]) -> Seconds:
 
 def of_source(stores: Stores, day: date, source: str) -> npt.NDArray[np.int64]:
     """Positions of the source's events of that day."""
-    events = stores.lake.scan(day).events
-    table = events if isinstance(events, pa.Table) else events.to_table(columns=["source", "position"])
+    table = events_in(stores.lake.scan(day))
     return table.filter(pa.compute.equal(table["source"], source))["position"].to_numpy()

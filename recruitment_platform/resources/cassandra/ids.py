@@ -20,13 +20,11 @@ from recruitment_platform.resources.cassandra.frames import GREGORIAN_MICROS, uu
 from recruitment_platform.resources.cassandra.reading import Part, read, select, visible_by_day
 from recruitment_platform.resources.cassandra.session import Connected
 from recruitment_platform.resources.cassandra.sources import event_entries
-from recruitment_platform.resources.lake.parquet import IDS_SCHEMA, days_of_one_id
+from recruitment_platform.resources.lake.parquet import IDS_SCHEMA, ZONES_MAY_DIFFER_BY, days_of_one_id
 
 _ID = ("create_time",)
 _LATE = ("create_time", "received_at", "event_date")
 _IDS_AT_ONCE = 100
-_MARGIN = timedelta(hours=3)
-"""Time zones' rules may be of another year here than at the door."""
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -66,7 +64,7 @@ def ids_on_two_days(connection: Connected, rules: DoorRules, buckets: int, first
 
 def _beginning(rules: DoorRules, day: date) -> datetime:
     """Events of the day were not received before."""
-    return datetime.combine(day, time(), ZoneInfo(rules.time_zone)) - rules.max_ahead - _MARGIN
+    return datetime.combine(day, time(), ZoneInfo(rules.time_zone)) - rules.max_ahead - ZONES_MAY_DIFFER_BY
 
 
 def _late(connection: Connected, rules: DoorRules, buckets: int, visible: dict[date, Visible], first: date) -> pa.Table:

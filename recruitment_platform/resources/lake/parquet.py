@@ -20,7 +20,6 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
@@ -34,11 +33,13 @@ from recruitment_platform.resources.lake.catalog import (
     reported,
     sync_folder,
 )
-from recruitment_platform.resources.protocols import DayState, LakeScan, RejectedRow, SourceState
+from recruitment_platform.resources.protocols import DayState, LakeScan, ParquetFiles, RejectedRow, SourceState
 from recruitment_platform.sql import connect_duckdb, load_sql
 
 TRACKING = "tracking"
 REPLAYED = "replayed:"
+ZONES_MAY_DIFFER_BY = timedelta(hours=3)
+"""Time zones' rules may be of another year where an event is looked for than they were at the door."""
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
 
 
@@ -181,7 +182,7 @@ class ParquetLake:
         return LakeScan(
             watermark={state.source: state.last_position for state in states},
             accepted=sum(state.rows for state in states),
-            events=ds.dataset(paths, schema=LAKE_SCHEMA, format="parquet") if paths else LAKE_SCHEMA.empty_table(),
+            events=ParquetFiles(paths) if paths else LAKE_SCHEMA.empty_table(),
         )
 
     def ids_on_two_days(self, first: date, last: date) -> pa.Table:
@@ -195,8 +196,18 @@ class ParquetLake:
             TemporaryDirectory(prefix="lake-") as scratch,
             connect_duckdb(config={"temp_directory": scratch}) as engine,
         ):
-            statement = load_sql("resources/lake/sql", "ids_on_two_days")
-            found = engine.sql(statement, params={"files": paths, "first": first, "last": last})
+            found = engine.sql(
+                load_sql("resources/lake/sql", "ids_on_two_days"),
+                params={
+                    "files": paths,
+                    "first_of_files": first - reach,
+                    "last_of_files": last + reach,
+                    "first": first,
+                    "last": last,
+                    "time_zone": self.rules.time_zone,
+                    "margin": self.rules.max_ahead + ZONES_MAY_DIFFER_BY,
+                },
+            )
             return found.to_arrow_table().cast(IDS_SCHEMA)
 
     def sources(self) -> list[SourceState]:

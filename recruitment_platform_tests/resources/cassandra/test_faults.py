@@ -179,10 +179,8 @@ def test_an_outage_of_the_server_in_mid_ingest_loses_nothing_and_readers_are_tol
     server.kill()
     assert process.poll() is None
     told = f"Cassandra at {address.hosts[0]}:{address.port} cannot be used: .*nothing that was acknowledged is lost"
-    with connect_duckdb() as engine:
-        engine.register("events", scan.events)
-        with pytest.raises(StoreUnavailableError, match=told), scan.reading():
-            engine.execute("CREATE TABLE held AS SELECT * FROM events")
+    with connect_duckdb() as engine, pytest.raises(StoreUnavailableError, match=told), scan.read_by(engine):
+        engine.execute("CREATE TABLE held AS SELECT * FROM events")
     with pytest.raises(StoreUnavailableError, match=told):
         append_all(impatient, FILE, events)
     server.restart()

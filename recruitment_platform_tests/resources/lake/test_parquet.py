@@ -21,6 +21,7 @@ from recruitment_platform_tests.resources.lake_batches import (
     RULES,
     append_all,
     contents,
+    events_in,
     events_of,
     rejected_row,
     through_door,
@@ -169,7 +170,7 @@ def test_a_scan_stays_as_it_was_however_much_is_appended_later(lake: ParquetLake
     scan = lake.scan(DAY)
     append_all(lake, OTHER, through_door(OTHER, [click("2024-05-06 11:00", 11)]))
     assert (scan.watermark, scan.accepted) == ({FILE: 7}, 3)
-    assert scan.events.to_table().num_rows == 3
+    assert events_in(scan).num_rows == 3
     assert lake.scan(DAY).accepted == 4
 
 

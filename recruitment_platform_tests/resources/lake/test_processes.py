@@ -20,6 +20,7 @@ from recruitment_platform_tests.resources.lake_batches import (
     RULES,
     append_all,
     contents,
+    events_in,
     events_of,
     hash_sum,
     through_door,
@@ -97,7 +98,7 @@ def test_processes_that_import_at_once_bring_every_event_in_once(
         while any(process.poll() is None for process in processes):
             for day in lake.days():
                 scan = lake.scan(day)
-                assert scan.events.to_table(columns=["position"]).num_rows == scan.accepted
+                assert events_in(scan).num_rows == scan.accepted
             assert sum(state.rows for state in lake.day_states()) % BATCH == 0
             looks += 1
         own = [int(answer(process)) for process in processes]

@@ -1,25 +1,41 @@
--- Events of the asked days whose id also stands on another day of these files. As UUID an id takes half the memory.
-WITH ids AS (
+-- Events of the asked days whose id also stands on another day of these files. An id is the time at which its event was
+-- received: of two days of one id, the earlier one was over when its event came, or would be so within $margin. So only
+-- ids of events that late are looked for. Joined as text, which the files are pruned by, and not as UUID.
+WITH days AS (
     SELECT
-        CAST(create_time AS UUID) AS create_time,
-        event_date
-    FROM read_parquet($files, hive_partitioning = false)
+        CAST(day AS DATE) AS event_date,
+        timezone($time_zone, day + INTERVAL 1 DAY) AS ends
+    FROM generate_series(CAST($first_of_files AS TIMESTAMP), CAST($last_of_files AS TIMESTAMP), INTERVAL 1 DAY) AS series (day)
 ),
 
-split AS (
-    SELECT create_time
-    FROM ids
-    GROUP BY create_time
-    HAVING min(event_date) <> max(event_date)
+late AS (
+    SELECT DISTINCT events.create_time
+    FROM read_parquet($files, hive_partitioning = false) AS events
+    INNER JOIN days ON events.event_date = days.event_date
+    WHERE events.received_at >= days.ends - $margin
+),
+
+days_of_ids AS (
+    SELECT DISTINCT
+        create_time,
+        event_date
+    FROM read_parquet($files, hive_partitioning = false)
+    WHERE create_time IN (SELECT late.create_time FROM late)
+),
+
+on_two_days AS (
+    SELECT
+        create_time,
+        event_date
+    FROM days_of_ids
+    QUALIFY count(*) OVER (PARTITION BY create_time) > 1
 )
 
-SELECT DISTINCT
-    CAST(create_time AS VARCHAR) AS create_time,
+SELECT
+    create_time,
     event_date
-FROM ids
-WHERE
-    event_date BETWEEN $first AND $last
-    AND create_time IN (SELECT create_time FROM split)
+FROM on_two_days
+WHERE event_date BETWEEN $first AND $last
 ORDER BY
     create_time,
     event_date
