@@ -1,4 +1,4 @@
-"""Steps of one import at the same time: while an item is used, a thread makes the next one.
+"""Steps of one import or simulation at the same time: while an item is used, a thread makes the next one.
 
 What belongs here: the thread. What does not: what is made, or used.
 """

@@ -5,21 +5,24 @@ one that is made again changes nothing. What does not: what the traffic is (`tra
 (`destinations`), what its facts are (`truth`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from recruitment_platform.errors import InputError
+from recruitment_platform.ingest.ahead import made_ahead
 from recruitment_platform.model.operational import parse_row
 from recruitment_platform.resources.protocols import RelationalStore
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.destinations import Destination, other_data
-from recruitment_platform.simulation.events import blocks
+from recruitment_platform.simulation.events import Block, blocks
 from recruitment_platform.simulation.market import Market, make_market
 from recruitment_platform.simulation.record import CHANGED, OPENED, Simulation, load_record, market_states, open_record
 from recruitment_platform.simulation.traffic import intents, raw_rows
-from recruitment_platform.simulation.truth import partial_of, read_partial, write_partial
+from recruitment_platform.simulation.truth import Partial, partial_of, read_partial, write_partial
 
 ARRIVE_NEXT_DAY = frozenset({"duplicates", "conflicts"})
 """Faults by which rows of a day arrive again, or otherwise, on the next one: no day may then be left out."""
@@ -164,15 +167,28 @@ def _simulate_day(
 ) -> SimulatedDay:
     position = accepted = rejected = 0
     known = True
+    with made_ahead(_blocks_made(settings, destination, simulation, market, day)) as made:
+        for block, partial, raw in made:
+            if raw is not None:
+                known = False
+                write_partial(settings.truth_path, block, partial)
+                destination.take(block, position, raw)
+            position += partial.received
+            rejected += partial.rejected
+            accepted += partial.received - partial.rejected
+    return SimulatedDay(day, position, accepted, rejected, known)
+
+
+def _blocks_made(
+    settings: Settings, destination: Destination, simulation: Simulation, market: Market, day: date
+) -> Iterator[tuple[Block, Partial, pa.Table | None]]:
+    """The day's blocks, with what is true of each; and their raw rows, where they are not there yet."""
+    position = 0
     for block in blocks(simulation, market, day):
         partial = read_partial(settings.truth_path, block)
+        raw = None
         if partial is None or not destination.has(block, position, partial.received):
-            known = False
             rows = intents(block)
-            partial = partial_of(block, rows)
-            write_partial(settings.truth_path, block, partial)
-            destination.take(block, position, raw_rows(block, rows))
+            partial, raw = partial_of(block, rows), raw_rows(block, rows)
         position += partial.received
-        rejected += partial.rejected
-        accepted += partial.received - partial.rejected
-    return SimulatedDay(day, position, accepted, rejected, known)
+        yield block, partial, raw

@@ -42,6 +42,10 @@ ZONES_MAY_DIFFER_BY = timedelta(hours=3)
 """Time zones' rules may be of another year where an event is looked for than they were at the door."""
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
 
+_UNIQUE = {"create_time", "payload_hash", "received_at", "position"}
+_REPEATED = [name for name in LAKE_SCHEMA.names if name not in _UNIQUE]
+"""The columns whose values come often enough for a dictionary."""
+
 
 @dataclass(frozen=True)
 class _DayFile:
@@ -415,7 +419,7 @@ def _write_durably(events: pa.Table, path: Path) -> None:
     unfinished = path.with_suffix(".new")
     try:
         with unfinished.open("wb") as file:
-            pq.write_table(events, file, compression="zstd")
+            pq.write_table(events, file, compression="zstd", use_dictionary=_REPEATED)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
