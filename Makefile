@@ -36,6 +36,7 @@ soak: $(VENV)/installed-test ## the long tests: volumes, and weeks of operation 
 
 bench: $(VENV)/installed-test ## the measurements of the README
 	$(BIN)/python -m benchmarks.speed $(BENCH)
+	$(BIN)/python -m benchmarks.redshift_load
 	$(BIN)/python -m benchmarks.daily_path
 	$(BIN)/python -m benchmarks.cassandra_read
 	$(BIN)/python -m benchmarks.kafka_ingest
