@@ -75,13 +75,14 @@ class SqlRelationalStore:
             present = set(sa.inspect(connection).get_table_names())
             if present.issuperset(METADATA.tables) and _lock_row_exists(connection):
                 return
-        with self._reading() as connection:
-            for table in METADATA.sorted_tables:
+        # Unless another program does so at the same time.
+        once = _WRITE_LOCK.insert().prefix_with("OR IGNORE", dialect="sqlite").prefix_with("IGNORE", dialect="mysql")
+        # A transaction each: one that found a table there has read, and SQLite does not let it write any more once the
+        # other program has written. MySQL commits each table that is made anyway.
+        for table in METADATA.sorted_tables:
+            with self._reading() as connection:
                 connection.execute(CreateTable(table, if_not_exists=True))
-            # Unless another program does so at the same time: MySQL commits each table that is made.
-            once = (
-                _WRITE_LOCK.insert().prefix_with("OR IGNORE", dialect="sqlite").prefix_with("IGNORE", dialect="mysql")
-            )
+        with self._reading() as connection:
             connection.execute(once, {"id": 1, "taken": 0})
 
     def make_views(self, *statements: str) -> None:
