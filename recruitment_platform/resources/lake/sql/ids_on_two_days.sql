@@ -9,18 +9,31 @@ WITH days AS (
 ),
 
 late AS (
-    SELECT DISTINCT events.create_time
+    SELECT DISTINCT
+        events.create_time,
+        events.event_date
     FROM read_parquet($files, hive_partitioning = false) AS events
     INNER JOIN days ON events.event_date = days.event_date
-    WHERE events.received_at >= days.ends - $margin
+    WHERE
+        events.received_at >= days.ends - $margin
+        -- What has a sibling on an asked day was not received before, and is not of a later day: most files are left out.
+        AND events.received_at >= timezone($time_zone, CAST($first AS TIMESTAMP)) - $margin
+        AND events.event_date <= $last
 ),
 
 days_of_ids AS (
-    SELECT DISTINCT
+    SELECT
+        late.create_time,
+        late.event_date
+    FROM late
+    UNION
+    SELECT
         create_time,
         event_date
     FROM read_parquet($files, hive_partitioning = false)
-    WHERE create_time IN (SELECT late.create_time FROM late)
+    WHERE
+        create_time IN (SELECT late.create_time FROM late)
+        AND event_date >= $first
 ),
 
 on_two_days AS (
