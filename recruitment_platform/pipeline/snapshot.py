@@ -67,7 +67,7 @@ SNAPSHOT_SCHEMA = arrow_schema(RAW_TRACKING)
 Extract = Callable[[date], LakeScan]
 """Scans a day by other processes than this one; its `events` have `LAKE_COLUMNS`."""
 
-_MEMORY = "1GB"  # sorting spills to disk beyond this
+_MEMORY = "640MB"  # sorting spills to disk beyond this
 _BATCH_ROWS = 20_480
 _ROW_GROUP_ROWS = 122_880
 _REPEATED = [
