@@ -20,7 +20,7 @@ from recruitment_platform.resources.cassandra.frames import GREGORIAN_MICROS, uu
 from recruitment_platform.resources.cassandra.reading import Part, read, select, visible_by_day
 from recruitment_platform.resources.cassandra.session import Connected
 from recruitment_platform.resources.cassandra.sources import event_entries
-from recruitment_platform.resources.lake.parquet import IDS_SCHEMA, ZONES_MAY_DIFFER_BY, days_of_one_id
+from recruitment_platform.resources.lake.parquet import IDS_SCHEMA, as_good_as_over, days_of_one_id
 
 _ID = ("create_time",)
 _LATE = ("create_time", "received_at", "event_date")
@@ -64,7 +64,7 @@ def ids_on_two_days(connection: Connected, rules: DoorRules, buckets: int, first
 
 def _beginning(rules: DoorRules, day: date) -> datetime:
     """Events of the day were not received before."""
-    return datetime.combine(day, time(), ZoneInfo(rules.time_zone)) - rules.max_ahead - ZONES_MAY_DIFFER_BY
+    return datetime.combine(day, time(), ZoneInfo(rules.time_zone)) - as_good_as_over(rules)
 
 
 def _late(connection: Connected, rules: DoorRules, buckets: int, visible: dict[date, Visible], first: date) -> pa.Table:

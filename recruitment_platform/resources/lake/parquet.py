@@ -38,8 +38,9 @@ from recruitment_platform.sql import connect_duckdb, load_sql
 
 TRACKING = "tracking"
 REPLAYED = "replayed:"
-ZONES_MAY_DIFFER_BY = timedelta(hours=3)
+_ZONES_MAY_DIFFER_BY = timedelta(hours=3)
 """Time zones' rules may be of another year where an event is looked for than they were at the door."""
+_MEMORY = "400MB"  # looking for ids spills to disk beyond this
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
 
 _UNIQUE = {"create_time", "payload_hash", "received_at", "position"}
@@ -198,7 +199,7 @@ class ParquetLake:
             return IDS_SCHEMA.empty_table()
         with (
             TemporaryDirectory(prefix="lake-") as scratch,
-            connect_duckdb(config={"temp_directory": scratch}) as engine,
+            connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": scratch}) as engine,
         ):
             found = engine.sql(
                 load_sql("resources/lake/sql", "ids_on_two_days"),
@@ -209,7 +210,7 @@ class ParquetLake:
                     "first": first,
                     "last": last,
                     "time_zone": self.rules.time_zone,
-                    "margin": self.rules.max_ahead + ZONES_MAY_DIFFER_BY,
+                    "margin": as_good_as_over(self.rules),
                 },
             )
             return found.to_arrow_table().cast(IDS_SCHEMA)
@@ -431,6 +432,11 @@ def _write_durably(events: pa.Table, path: Path) -> None:
 def _signed(number: int) -> int:
     """The number modulo 2**64, as a signed 64-bit integer."""
     return (number + 2**63) % 2**64 - 2**63
+
+
+def as_good_as_over(rules: DoorRules) -> timedelta:
+    """How long before a day ends by our clock an event of the next one may be received."""
+    return rules.max_ahead + (timedelta(0) if rules.time_zone == "UTC" else _ZONES_MAY_DIFFER_BY)
 
 
 def days_of_one_id(rules: DoorRules) -> timedelta:
