@@ -9,14 +9,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 
+from benchmarks import traffic
 from recruitment_platform.pipeline.facts import TRANSFORM
 from recruitment_platform.pipeline.snapshot import take_snapshots
 from recruitment_platform.pipeline.totals import fact_totals
-from recruitment_platform.resources.protocols import LedgerRow
 from recruitment_platform.resources.stores import open_stores
 from recruitment_platform.settings import Settings
 from recruitment_platform.transforms.engines import (
@@ -67,19 +67,7 @@ def load(day: str, file: str) -> Told:
     stores.objects.put_file(Path(shutil.copy2(file, settings.home)), "facts.parquet")
     of = date.fromisoformat(day)
     totals = fact_totals([Path(file)], of)
-    row = LedgerRow(
-        day=of,
-        manifest=1,
-        digest="0" * 64,
-        rows=totals.rows,
-        clicks=totals.clicks,
-        spend_micros=totals.spend_micros,
-        watermark={},
-        dim_version=1,
-        code_version="bench",
-        run_id="bench",
-        loaded_at=datetime.now(UTC),
-    )
+    row = traffic.ledger_row(of, totals)
     began = time.perf_counter()
     stores.warehouse.load_day(row, ["facts.parquet"])
     loaded = time.perf_counter()

@@ -8,17 +8,16 @@ import argparse
 import statistics
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy2
 
 import redshift_connector
 
 from benchmarks.comparison import HEADER
-from benchmarks.traffic import FIRST, write_facts
+from benchmarks.traffic import FIRST, ledger_row, write_facts
 from recruitment_platform.model.contract import HOURLY_FACTS
 from recruitment_platform.pipeline.totals import FactTotals, fact_totals
-from recruitment_platform.resources.protocols import DayTotals, LedgerRow
+from recruitment_platform.resources.protocols import DayTotals
 from recruitment_platform.resources.redshift.copying import StagedFile, checked_files, copy_manifest
 from recruitment_platform.resources.redshift.warehouse import open_redshift
 from recruitment_platform.servers.starting import start_server
@@ -72,19 +71,7 @@ def load(place: RedshiftPlace, file: Path, totals: FactTotals) -> tuple[float, f
     # The store takes a file over.
     store.put_file(Path(copy2(file, place.scratch)), KEY)
     warehouse = open_redshift(place.address, store)
-    row = LedgerRow(
-        day=FIRST,
-        manifest=1,
-        digest="0" * 64,
-        rows=totals.rows,
-        clicks=totals.clicks,
-        spend_micros=totals.spend_micros,
-        watermark={},
-        dim_version=1,
-        code_version="bench",
-        run_id="bench",
-        loaded_at=datetime.now(UTC),
-    )
+    row = ledger_row(FIRST, totals)
     began = time.perf_counter()
     warehouse.load_day(row, [KEY])
     loaded = time.perf_counter()

@@ -16,6 +16,8 @@ import pyarrow.csv
 from benchmarks.measured import Measured, measured
 from recruitment_platform.pipeline.dimensions import current_dimensions, refresh_dimensions
 from recruitment_platform.pipeline.snapshot import take_snapshots
+from recruitment_platform.pipeline.totals import FactTotals
+from recruitment_platform.resources.protocols import LedgerRow
 from recruitment_platform.resources.stores import open_stores
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.events import blocks
@@ -92,3 +94,20 @@ def write_facts(path: Path, rows: int) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.sql(statement, params={"day": FIRST, "rows": rows}).write_parquet(str(path), compression="zstd")
+
+
+def ledger_row(day: date, totals: FactTotals) -> LedgerRow:
+    """What the ledger is to say of a load of these facts."""
+    return LedgerRow(
+        day=day,
+        manifest=1,
+        digest="0" * 64,
+        rows=totals.rows,
+        clicks=totals.clicks,
+        spend_micros=totals.spend_micros,
+        watermark={},
+        dim_version=1,
+        code_version="bench",
+        run_id="bench",
+        loaded_at=datetime.now(UTC),
+    )
