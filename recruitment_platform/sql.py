@@ -5,6 +5,7 @@ run on it.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,14 @@ def load_sql(room: str, name: str, language: Literal["sql", "cql"] = "sql") -> s
 def sql_version(room: str, *names: str) -> str:
     """Twelve hexadecimal digits that change with any of the files' texts."""
     return hashlib.sha256("\0".join(load_sql(room, name) for name in names).encode()).hexdigest()[:12]
+
+
+def spilling(folder: str, megabytes: int) -> dict[str, str]:
+    """DuckDB's settings for work that goes to disk beyond so much memory, whatever its size, on two cores.
+
+    On more it is as much for each of them: a thread that finds no room for its own rows would fail.
+    """
+    return {"temp_directory": folder, "memory_limit": f"{megabytes * max(2, os.cpu_count() or 1) // 2}MB"}
 
 
 def connect_duckdb(

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from recruitment_platform.errors import ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import Column, Table
-from recruitment_platform.sql import connect_duckdb
+from recruitment_platform.sql import connect_duckdb, spilling
 
 FACTS_LEFT_OUT = frozenset({"sources"})
 """Columns of the hourly facts that are not part of their digest: the same day read from another lake is the same."""
 
 # Sorting spills to disk beyond this, so that a day of any size fits beside a Spark driver.
-_MEMORY = "1GB"
+_MEGABYTES = 1000
 # DuckDB's text columns hold at most 2 GiB a batch: rows of the widest table stay far below it with this many.
 _BATCH_ROWS = 8192
 _LENGTHS = f"string_split('{' '.join(f'{length}:' for length in range(40))}', ' ')"
@@ -51,7 +51,7 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
     if files:
         with tempfile.TemporaryDirectory(prefix="recruitment-digest-") as spill:
             try:
-                with connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": spill}) as connection:
+                with connect_duckdb(config=spilling(spill, _MEGABYTES)) as connection:
                     relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
                     lines = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
                         _line_sql(columns)

@@ -34,7 +34,7 @@ from recruitment_platform.pipeline.manifests import (
 )
 from recruitment_platform.pipeline.totals import kind_totals
 from recruitment_platform.resources.protocols import EventLake, LakeScan, ObjectStore
-from recruitment_platform.sql import connect_duckdb, load_sql, sql_version
+from recruitment_platform.sql import connect_duckdb, load_sql, spilling, sql_version
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ SNAPSHOT_SCHEMA = arrow_schema(RAW_TRACKING)
 Extract = Callable[[date], LakeScan]
 """Scans a day by other processes than this one; its `events` have `LAKE_COLUMNS`."""
 
-_MEMORY = "640MB"  # sorting spills to disk beyond this
+_MEGABYTES = 640  # sorting spills to disk beyond this
 _BATCH_ROWS = 20_480
 _ROW_GROUP_ROWS = 122_880
 _REPEATED = [
@@ -122,7 +122,7 @@ def _connection(lake: EventLake, first: date, last: date) -> Iterator[duckdb.Duc
     """A DuckDB connection with the table `ids_on_two_days` of the range; it spills into a folder of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="snapshot-") as scratch,
-        connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": scratch}) as connection,
+        connect_duckdb(config=spilling(scratch, _MEGABYTES)) as connection,
     ):
         connection.register("lake_ids", lake.ids_on_two_days(first, last))
         connection.execute(load_sql("pipeline", "ids_on_two_days"))

@@ -34,13 +34,13 @@ from recruitment_platform.resources.lake.catalog import (
     sync_folder,
 )
 from recruitment_platform.resources.protocols import DayState, LakeScan, ParquetFiles, RejectedRow, SourceState
-from recruitment_platform.sql import connect_duckdb, load_sql
+from recruitment_platform.sql import connect_duckdb, load_sql, spilling
 
 TRACKING = "tracking"
 REPLAYED = "replayed:"
 _ZONES_MAY_DIFFER_BY = timedelta(hours=3)
 """Time zones' rules may be of another year where an event is looked for than they were at the door."""
-_MEMORY = "400MB"  # looking for ids spills to disk beyond this
+_MEGABYTES = 400  # looking for ids spills to disk beyond this
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
 
 _UNIQUE = {"create_time", "payload_hash", "received_at", "position"}
@@ -199,7 +199,7 @@ class ParquetLake:
             return IDS_SCHEMA.empty_table()
         with (
             TemporaryDirectory(prefix="lake-") as scratch,
-            connect_duckdb(config={"memory_limit": _MEMORY, "temp_directory": scratch}) as engine,
+            connect_duckdb(config=spilling(scratch, _MEGABYTES)) as engine,
         ):
             found = engine.sql(
                 load_sql("resources/lake/sql", "ids_on_two_days"),
