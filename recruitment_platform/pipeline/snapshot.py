@@ -160,7 +160,13 @@ def _draft(
     connection: duckdb.DuckDBPyConnection, scan: LakeScan, day: date, time_zone: str, run_id: str, folder: Path
 ) -> _Draft:
     file, listing = folder / "snapshot.parquet", folder / "listing.parquet"
-    counts, hashed = _write_distinct(connection, scan, day, time_zone, file)
+    try:
+        counts, hashed = _write_distinct(connection, scan, day, time_zone, file)
+    except duckdb.ConversionException as error:
+        raise ReconciliationError(
+            f"raw_tracking {day}: the lake holds events of which its day_state does not tell, or that the door never "
+            f"let in ({str(error).splitlines()[0]}). The day is not published; compare the lake with its sources"
+        ) from error
     listed = counts.listing
     pq.write_table(listed, listing, compression="zstd")
     by_kind = kind_totals([file])
