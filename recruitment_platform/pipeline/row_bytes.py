@@ -4,15 +4,16 @@ What belongs here: the canonical text of rows, which digests are taken of; which
 not: which rows, in which order, and what is made of it (`digest`, `arrivals`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from recruitment_platform.compiled import compiled
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -28,10 +29,8 @@ _TEXT, _FIELD = -1, -2
 _PAIRS = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), np.uint8)
 _POWERS = np.array([10**power for power in range(20)], np.uint64)
 
-_compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
 
-
-@_compiled
+@compiled
 def _put_digits(out: Bytes, to: int, value: Any, count: int) -> None:
     """Writes the last `count` digits of an unsigned number, two at a time."""
     left = value
@@ -47,7 +46,7 @@ def _put_digits(out: Bytes, to: int, value: Any, count: int) -> None:
         out[to] = np.uint8(48) + np.uint8(left % np.uint64(10))
 
 
-@_compiled
+@compiled
 def _put_number(out: Bytes, to: int, value: int, scale: int) -> int:
     """Writes `<length>:<value>`, the last `scale` digits behind a point; returns where it ends."""
     size = np.uint64(value)
@@ -78,7 +77,7 @@ def _put_number(out: Bytes, to: int, value: int, scale: int) -> int:
     return to + 1 + scale
 
 
-@_compiled
+@compiled
 def _put_lines(
     scales: Lengths,
     places: Lengths,
@@ -174,7 +173,7 @@ def told_apart(ids: pa.StringArray, hashes: pa.Int64Array) -> tuple[Flags, Flags
     return is_content, is_new
 
 
-@_compiled
+@compiled
 def _tell_apart(
     ids: Bytes, starts: Numbers, lengths: Lengths, hashes: Numbers, is_content: Flags, is_new: Flags
 ) -> None:
