@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, assembled, joined, picked, spelled
+from recruitment_platform.simulation.text import as_ints, assembled, joined, picked, replaced, spelled
 from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
 
 INTS = ("{}.0", "{}", "{}.", " {} ", "{}.00")
@@ -36,32 +36,47 @@ EPOCH_FROM, EPOCH_UNTIL = 20 * 365 * DAY, 130 * 365 * DAY
 
 
 def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """The tracking columns of these intents as text, in the contract's order; `raw_column` holds `raw_text`."""
+    """The tracking columns of these intents as text, in the contract's order; `raw_column` holds `raw_text`.
+
+    Columns of few values are dictionaries, of which a value may be null.
+    """
     count = len(intents)
     null_form = rng.choice(len(NULLS), count, p=NULL_SHARES)
-    nulls = picked(NULLS, null_form)
-    text_nulls = picked([None, ""], np.minimum(null_form, 1))
     int_form = rng.choice(len(INTS), count, p=INT_SHARES)
     raw: dict[str, pa.Array] = {}
     for column in TRACKING.columns:
         values = intents[column.name].combine_chunks()
         match column.type.kind:
             case "int":
-                text = spelled(as_ints(values), int_form, lambda value, form: INTS[form].format(value))
-                raw[column.name] = pc.coalesce(text, nulls)
+                raw[column.name] = spelled(as_ints(values), int_form, _int, NULLS, null_form)
             case "decimal":
-                raw[column.name] = pc.coalesce(spelled(as_ints(values), rng.integers(0, 6, count), _money), nulls)
+                raw[column.name] = spelled(as_ints(values), rng.integers(0, 6, count), _money, NULLS, null_form)
             case "timestamp":
-                raw[column.name] = pc.coalesce(_times(as_ints(values), rng), nulls)
+                empty = values.is_null().to_numpy(zero_copy_only=False)
+                nulls = pa.array(NULLS, pa.string()).take(pa.array(null_form[empty]))
+                raw[column.name] = replaced(_times(as_ints(values), rng), empty, nulls)
             case _:
-                raw[column.name] = pc.coalesce(values, text_nulls)
-    upper = pa.array(rng.random(count) < 0.01)
-    raw["create_time"] = pc.if_else(upper, pc.utf8_upper(raw["create_time"]), raw["create_time"])
+                raw[column.name] = _with_empty_ones(values, null_form > 0)
+    upper = rng.random(count) < 0.01
+    raw["create_time"] = replaced(raw["create_time"], upper, pc.utf8_upper(raw["create_time"].filter(pa.array(upper))))
     spoilt = intents["raw_column"].combine_chunks()
-    for name in pc.unique(spoilt.drop_null()).to_pylist():
+    for name in spoilt.dictionary.to_pylist():
         here = pc.fill_null(pc.equal(spoilt, name), False)
-        raw[name] = pc.if_else(here, intents["raw_text"].combine_chunks(), raw[name])
+        texts = intents["raw_text"].combine_chunks().filter(here)
+        raw[name] = replaced(raw[name], here.to_numpy(zero_copy_only=False), texts.dictionary_decode())
     return pa.table(raw)
+
+
+def _with_empty_ones(texts: pa.Array, empty: npt.NDArray[np.bool_]) -> pa.Array:
+    """The texts, of whose nulls those that are `empty` are empty texts."""
+    if not texts.null_count:
+        return texts
+    here = empty & texts.is_null().to_numpy(zero_copy_only=False)
+    return replaced(texts, here, pa.array([""]).take(pa.array(np.zeros(here.sum(), np.int32))))
+
+
+def _int(value: int, form: int) -> str:
+    return INTS[form].format(value)
 
 
 def _money(micros: int, form: int) -> str:
@@ -109,7 +124,8 @@ def _times(times: Ints, rng: np.random.Generator) -> pa.Array:
         count,
         [(with_t, pc.replace_substring(texts.take(with_t), " ", "T")), (others, texts.take(others))],
     )
-    suffixed = joined(texts, picked([*(suffix for suffix, _ in ZONES), None, None, None], form))
+    suffixes = picked([*(suffix for suffix, _ in ZONES), None, None, None], form)
+    suffixed = joined(texts, suffixes.dictionary_decode())
     return pc.coalesce(suffixed, assembled(count, _numbers(times, form, whole, milli)))
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.model.contract import TRACKING, Column
 from recruitment_platform.simulation.market import NONE, Ints, Market, terms_at
 from recruitment_platform.simulation.record import Simulation
 from recruitment_platform.simulation.text import hex_digits, joined, of_fixed_width, picked, spelled
@@ -23,9 +23,19 @@ from recruitment_platform.simulation.times import client_times, day_count, event
 FIRST, DUPLICATE, CONFLICT = 0, 1, 2
 """What an arrival is to its event: the content that counts, the same again, or other content that does not count."""
 
-TYPED = pa.schema(
-    pa.field(column.name, pa.string() if column.type.kind == "text" else pa.int64()) for column in TRACKING.columns
-)
+OWN_TEXTS = frozenset({"create_time", "ed", "uid"})
+"""Text columns whose values seldom come again; the others are dictionaries."""
+
+CODED = pa.dictionary(pa.int32(), pa.string())
+
+
+def _type(column: Column) -> pa.DataType:
+    if column.type.kind != "text":
+        return pa.int64()
+    return pa.string() if column.name in OWN_TEXTS else CODED
+
+
+TYPED = pa.schema(pa.field(column.name, _type(column)) for column in TRACKING.columns)
 
 INTENT = pa.schema(
     [
@@ -38,9 +48,9 @@ INTENT = pa.schema(
         pa.field("publisher", pa.int64()),
         pa.field("arrival", pa.int8()),
         pa.field("spend", pa.int64()),  # micros that this arrival adds to the truth
-        pa.field("reason", pa.string()),  # why it must be rejected, null where it must not
-        pa.field("raw_column", pa.string()),  # column in which something else arrives than is intended
-        pa.field("raw_text", pa.string()),
+        pa.field("reason", CODED),  # why it must be rejected, null where it must not
+        pa.field("raw_column", CODED),  # column in which something else arrives than is intended
+        pa.field("raw_text", CODED),
     ],
 )
 
@@ -288,11 +298,20 @@ def _custom_events(
         return lambda value, form: f',"{key}":{forms[form].format(value)}'
 
     job_forms = rng.choice(5, count, p=[0.55, 0.43, 0.005, 0.005, 0.01])
-    jobs = spelled(job, job_forms, named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")))
-    jobs = pc.coalesce(jobs, picked(["", ',"jobId":null', ',"jobId":""'], rng.choice(3, count, p=[0.8, 0.1, 0.1])))
-    publishers = spelled(publisher, rng.integers(0, 2, count), named("publisherId", ('"{}"', "{}")))
-    vague = ["", ',"publisherId":"4,1,2,3,5"', ',"publisherId":null', ',"publisherId":"direct"']
-    publishers = pc.coalesce(publishers, picked(vague, rng.choice(4, count, p=[0.2, 0.6, 0.1, 0.1])))
+    jobs = spelled(
+        job,
+        job_forms,
+        named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")),
+        instead=["", ',"jobId":null', ',"jobId":""'],
+        which=rng.choice(3, count, p=[0.8, 0.1, 0.1]),
+    )
+    publishers = spelled(
+        publisher,
+        rng.integers(0, 2, count),
+        named("publisherId", ('"{}"', "{}")),
+        instead=["", ',"publisherId":"4,1,2,3,5"', ',"publisherId":null', ',"publisherId":"direct"'],
+        which=rng.choice(4, count, p=[0.2, 0.6, 0.1, 0.1]),
+    )
     users = pc.cast(pa.array(rng.integers(1, 5_000, count)), pa.string())
     users = pc.if_else(pa.array(rng.random(count) < 0.5), joined(',"userId":', users), "")
     alive = picked(
@@ -301,7 +320,8 @@ def _custom_events(
     # Only the first level counts: this job is another page's.
     nested = picked(["", ',"referrer":{"jobId":999,"publisherId":9}'], (rng.random(count) < 0.01).astype(np.int64))
     heads = picked([f'{{"customEvent":"{name}"' for name in KINDS], kind)
-    ed = joined(heads, nested, jobs, publishers, users, alive, "}")
+    decoded = (part.dictionary.take(part.indices) for part in (heads, nested, jobs, publishers))
+    ed = joined(*decoded, users, alive.dictionary.take(alive.indices), "}")
     # Some page views come from an older pixel, whose lower case keys name nothing.
     older = pc.if_else(pa.array((kind == 0) & (rng.random(count) < 0.005)), '{"customevent":"detail","jobid":5}', None)
     ed = pc.if_else(pa.array(has_ed), ed, older)
@@ -323,11 +343,13 @@ def _surroundings(
     ua, bn, depth, sr, vp, md = zip(*DEVICES, strict=True)
     depths = np.array(depth)[device]
     depths[rng.random(count) < 0.01] = NONE
-    pages = picked([SITE + page for page in PAGES], rng.integers(0, len(PAGES), count))
-    job_pages = spelled(
+    page = rng.integers(0, len(PAGES), count)
+    pages = spelled(
         job,
         rng.integers(0, 3, count),
         lambda value, form: f"{SITE}/job/{value * 2654435761 % 2**32:08x}?param1={value}&param2={form}",
+        instead=[SITE + page for page in PAGES],
+        which=page,
     )
     utm = rng.integers(0, len(UTM), count)
     referrers = [None] * 8 + [SITE + page for page in PAGES]
@@ -341,7 +363,7 @@ def _surroundings(
         "md": picked(md, device),
         "de": picked(["UTF-8", "utf-8", None], rng.choice(3, count, p=[0.97, 0.02, 0.01])),
         "tz": np.array(OFFSETS)[visitor % len(OFFSETS)],
-        "dl": pc.coalesce(job_pages, pages),
+        "dl": pages,
         "dt": picked(TITLES, rng.choice(len(TITLES), count, p=[0.9, 0.04, 0.02, 0.03, 0.01])),
         "rl": picked(referrers, rng.integers(0, len(referrers), count)),
         "utm_source": picked(UTM, utm),

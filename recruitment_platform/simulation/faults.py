@@ -16,7 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.events import (
@@ -31,13 +33,12 @@ from recruitment_platform.simulation.events import (
     intended,
     time_uuids,
 )
-from recruitment_platform.simulation.market import NONE
+from recruitment_platform.simulation.market import NONE, Ints
+from recruitment_platform.simulation.text import as_ints, picked
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds
 
-Row = dict[str, Any]
-
 MOST_ADDED = 2_000
-"""Rows of a fault that a block gets at most: each is made on its own, in Python."""
+"""Rows of a fault that a block gets at most: some are made on their own, in Python."""
 
 
 def added(block: Block) -> list[pa.Table]:
@@ -68,110 +69,133 @@ def _eve(block: Block) -> Block | None:
 def _duplicates(block: Block) -> list[pa.Table]:
     """Half of the stream's events come again on their day, the others on the next one."""
 
-    def again(rows: pa.Table, arrived: pa.Array) -> pa.Table:
-        count = len(rows)
-        changed = {
-            "arrived": arrived,
-            "arrival": pa.array(np.full(count, DUPLICATE, np.int8)),
-            "spend": pa.array(np.zeros(count, np.int64)),
-        }
-        for name, values in changed.items():
-            rows = rows.set_column(rows.schema.get_field_index(name), INTENT.field(name), values)
-        return rows
+    def again(rows: pa.Table, arrived: npt.NDArray[np.int64]) -> pa.Table:
+        return _changed(rows, arrived=arrived, arrival=DUPLICATE, spend=0)
 
     events = intended(block, "duplicates", _size(block, 0.02))
     half = len(events) // 2
     # Every other one follows at once, the rest within the hour.
     delay = np.where(np.arange(half) % 2 == 0, 1, np.arange(half) * SECOND % HOUR)
     same_day = events.slice(0, half)
-    tables = [events, again(same_day, pa.array(same_day["received"].to_numpy() + delay))]
+    tables = [events, again(same_day, same_day["received"].to_numpy() + delay)]
     eve = _eve(block)
     if eve is not None:
         former = intended(eve, "duplicates", _size(eve, 0.02))
         next_day = former.slice(len(former) // 2)
-        tables.append(again(next_day, pa.array(next_day["received"].to_numpy() + DAY)))
+        tables.append(again(next_day, next_day["received"].to_numpy() + DAY))
     return tables
 
 
+def _changed(rows: pa.Table, **columns: pa.Array | npt.NDArray[np.int64] | str | int) -> pa.Table:
+    """The rows with these values in these columns, `NONE` for null, or this one in all of them."""
+    for name, values in columns.items():
+        field = INTENT.field(name)
+        if isinstance(values, str | int):
+            values = pa.repeat(values, len(rows))
+        elif isinstance(values, np.ndarray):
+            values = pa.array(values, mask=values == NONE)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, values.cast(field.type))
+    return rows
+
+
+def _clicks(rows: pa.Table) -> pa.Table:
+    bid = as_ints(rows["bid"])
+    return _changed(rows, custom_track="click", kind=CLICKS[0], spend=np.where(bid == NONE, 0, bid))
+
+
+CLICK, DEARER, OTHER_JOB, ALIVE, HOURS_BEFORE, A_DAY_BEFORE = range(6)
+"""Versions of a click: as it is, with a higher bid, without its job, as another event, with an earlier time."""
+
+SAME_DAY = ((CLICK, DEARER), (CLICK, OTHER_JOB, ALIVE), (ALIVE, DEARER), (CLICK, HOURS_BEFORE), (CLICK, A_DAY_BEFORE))
+"""The contents of one id that arrive on one day, click by click in turn; those of every sixth one arrive on two."""
+
+_TURNS = len(SAME_DAY) + 1
+
+
 def _conflicts(block: Block) -> pa.Table:
-    today = _conflicting(block)
-    rows = [row for row, next_day in today if not next_day]
+    clicks = _clicks_of_conflicts(block)
+    tables = [_on_one_day(block, clicks), clicks.take(_on_two_days(clicks))]
     eve = _eve(block)
     if eve is not None:
-        rows += [{**row, "arrived": row["arrived"] + DAY} for row, next_day in _conflicting(eve) if next_day]
-    return pa.Table.from_pylist(rows, INTENT)
+        tables.append(_on_the_next_day(eve, _clicks_of_conflicts(eve)))
+    return pa.concat_tables(tables)
 
 
-def _conflicting(block: Block) -> list[tuple[Row, bool]]:
-    """(row, whether it arrives on the next day): contents of the same ids, judged."""
-    judged: list[tuple[Row, bool]] = []
-    for number, row in enumerate(intended(block, "conflicts", _size(block, 0.004)).to_pylist()):
-        click = _as_click(row)
-        dearer = _with_bid(click, (click["bid"] or 0) + 1_250_000 + number)
-        other_job = {**click, "job_id": 0, "job": 0, "ua": "curl/8.4.0"}
-        alive = {**click, "custom_track": "alive", "kind": KINDS.index("alive"), "spend": 0}
-        match number % 6:
-            case 0:
-                judged += [(version, False) for version in _judged(block, [click, dearer])]
-            case 1:
-                judged += [(version, False) for version in _judged(block, [click, other_job, alive])]
-            case 2:
-                judged += [(version, False) for version in _judged(block, [alive, dearer])]
-            case 3:
-                judged += [(version, False) for version in _judged(block, [click, _hours_before(block, click, 2)])]
-            case 4:
-                judged += [(version, False) for version in _judged(block, [click, _hours_before(block, click, 26)])]
-            case _:
-                judged += _judged_later(click, dearer)
-    return judged
+def _clicks_of_conflicts(block: Block) -> pa.Table:
+    return _clicks(intended(block, "conflicts", _size(block, 0.004)))
 
 
-def _as_click(row: Row) -> Row:
-    click = {**row, "custom_track": "click", "kind": CLICKS[0]}
-    return _with_bid(click, row["bid"])
+def _on_two_days(clicks: pa.Table) -> Ints:
+    """The numbers of the clicks that have a second content on the next day."""
+    return np.arange(len(SAME_DAY), len(clicks), _TURNS)
 
 
-def _with_bid(click: Row, micros: int | None) -> Row:
-    return {**click, "bid": micros, "spend": micros or 0}
+def _on_one_day(block: Block, clicks: pa.Table) -> pa.Table:
+    """Contents of one id that arrive on one day, by rule 1: of each event day, the smallest hash counts."""
+    which = [
+        (number, version)
+        for number in range(len(clicks))
+        if number % _TURNS < len(SAME_DAY)
+        for version in SAME_DAY[number % _TURNS]
+    ]
+    numbers, versions = np.array(which).reshape(-1, 2).T
+    rows = _versions(block, clicks, numbers, versions)
+    days, _ = local_days_hours(rows["event"].to_numpy(), block.simulation.zone)
+    smallest: dict[tuple[int, int], int] = {}
+    seen: set[tuple[int, int]] = set()
+    contents = list(zip(numbers.tolist(), days.tolist(), _hashes(rows), strict=True))
+    for number, day, own in contents:
+        smallest[number, day] = min(own, smallest.get((number, day), own))
+    arrival = np.full(len(rows), CONFLICT)
+    for position, (number, day, own) in enumerate(contents):
+        if (number, own) in seen:
+            arrival[position] = DUPLICATE
+        elif own == smallest[number, day]:
+            arrival[position] = FIRST
+        seen.add((number, own))
+    return _changed(rows, arrival=arrival, spend=np.where(arrival == FIRST, rows["spend"].to_numpy(), 0))
 
 
-def _hours_before(block: Block, click: Row, hours: int) -> Row:
-    """The same id with a client's time so many hours before, though not before the opening."""
-    opened = microseconds(block.simulation.opened_at)
-    client = max(click["event"] - hours * HOUR, opened)
-    return {**click, "ts": client, "event": _event_time(block, client, click["received"])}
+def _on_the_next_day(block: Block, clicks: pa.Table) -> pa.Table:
+    """Contents that differ by the bid alone from those of the clicks, a day after them, by rule 1.
 
-
-def _event_time(block: Block, client: int | None, received: int) -> int:
-    clients = np.array([NONE if client is None else client])
-    return int(event_times(block.simulation, clients, np.array([received]))[0])
-
-
-def _judged(block: Block, versions: list[Row]) -> list[Row]:
-    """Rule 1 for contents of one id that arrive on one day: of each event day, the smallest hash counts."""
-    days, _ = local_days_hours(np.array([version["event"] for version in versions]), block.simulation.zone)
-    hashes = [payload_hash(version) for version in versions]
-    judged: list[Row] = []
-    for position, (version, day, own) in enumerate(zip(versions, days, hashes, strict=True)):
-        rivals = [other for other, rival_day in zip(hashes, days, strict=True) if rival_day == day]
-        if own in hashes[:position]:
-            arrival = DUPLICATE
-        elif own == min(rivals):
-            arrival = FIRST
-        else:
-            arrival = CONFLICT
-        judged.append({**version, "arrival": arrival, "spend": version["spend"] if arrival == FIRST else 0})
-    return judged
-
-
-def _judged_later(click: Row, dearer: Row) -> list[tuple[Row, bool]]:
-    """Rule 1 for a content that arrives on the next day, and differs by its bid alone.
-
-    Until then the first one counts. Where the second one wins, it adds what its bid is more than the first one's:
+    Until then the first ones count. Where the second one wins, it adds what its bid is more than the first one's:
     truths of receive days add up, whatever days are simulated so far.
     """
-    more = dearer["spend"] - click["spend"] if payload_hash(dearer) < payload_hash(click) else 0
-    return [(click, False), ({**dearer, "arrival": CONFLICT, "spend": more}, True)]
+    numbers = _on_two_days(clicks)
+    first, second = (_versions(block, clicks, numbers, np.full(len(numbers), what)) for what in (CLICK, DEARER))
+    wins = [later < former for former, later in zip(_hashes(first), _hashes(second), strict=True)]
+    more = np.where(wins, second["spend"].to_numpy() - first["spend"].to_numpy(), 0)
+    return _changed(second, arrived=second["arrived"].to_numpy() + DAY, arrival=CONFLICT, spend=more)
+
+
+def _versions(block: Block, clicks: pa.Table, numbers: Ints, versions: Ints) -> pa.Table:
+    """The given versions of the clicks of these numbers."""
+    rows = clicks.take(pa.array(numbers))
+    bid, client, event = as_ints(rows["bid"]), as_ints(rows["ts"]), rows["event"].to_numpy()
+    dearer, alive, other = versions == DEARER, versions == ALIVE, versions == OTHER_JOB
+    bid = np.where(dearer, np.where(bid == NONE, 0, bid) + 1_250_000 + numbers, bid)
+    hours = np.select([versions == HOURS_BEFORE, versions == A_DAY_BEFORE], [2, 26], 0)
+    # Not before the opening.
+    earlier = np.maximum(event - hours * HOUR, microseconds(block.simulation.opened_at))
+    client = np.where(hours > 0, earlier, client)
+    return _changed(
+        rows,
+        bid=bid,
+        spend=np.where(alive | (bid == NONE), 0, bid),
+        ts=client,
+        event=event_times(block.simulation, client, rows["received"].to_numpy()),
+        custom_track=pc.if_else(pa.array(alive), "alive", rows["custom_track"].combine_chunks().cast(pa.string())),
+        kind=np.where(alive, KINDS.index("alive"), CLICKS[0]),
+        job_id=np.where(other, 0, as_ints(rows["job_id"])),
+        job=np.where(other, 0, as_ints(rows["job"])),
+        ua=pc.if_else(pa.array(other), "curl/8.4.0", rows["ua"].combine_chunks().cast(pa.string())),
+    )
+
+
+def _hashes(rows: pa.Table) -> list[int]:
+    columns = (rows[name].combine_chunks().cast(_plain(name)).to_pylist() for name in TRACKING.column_names)
+    return [payload_hash(dict(zip(TRACKING.column_names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
 def payload_hash(row: Mapping[str, Any]) -> int:
@@ -251,13 +275,27 @@ MALFORMED = (
 )
 
 
+_NEEDED = sorted({name for malady in MALFORMED for name in malady.needs or {}})
+
+
 def _malformed(block: Block) -> pa.Table:
-    rows = intended(block, "malformed", _size(block, 0.01)).to_pylist()
-    return pa.Table.from_pylist([_ill(block, row, number) for number, row in enumerate(rows)], INTENT)
+    rows = _clicks(intended(block, "malformed", _size(block, 0.01)))
+    ill = np.arange(len(rows)) % len(MALFORMED)
+    needed = {name: rows[name].combine_chunks().cast(_plain(name)) for name in _NEEDED}
+    for number, malady in enumerate(MALFORMED):
+        for name, value in (malady.needs or {}).items():
+            needed[name] = pc.if_else(pa.array(ill == number), pa.scalar(value, _plain(name)), needed[name])
+    rows = _changed(
+        rows,
+        **needed,
+        raw_column=picked([malady.column for malady in MALFORMED], ill),
+        raw_text=picked([malady.text for malady in MALFORMED], ill),
+        reason=picked([malady.reason for malady in MALFORMED], ill),
+    )
+    event = event_times(block.simulation, as_ints(rows["ts"]), rows["received"].to_numpy())
+    return _changed(rows, event=event)
 
 
-def _ill(block: Block, row: Row, number: int) -> Row:
-    malady = MALFORMED[number % len(MALFORMED)]
-    raw = {"raw_column": malady.column, "raw_text": malady.text, "reason": malady.reason}
-    ill = {**_as_click(row), **(malady.needs or {}), **raw}
-    return {**ill, "event": _event_time(block, ill["ts"], ill["received"])}
+def _plain(name: str) -> pa.DataType:
+    kind = INTENT.field(name).type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 
 from recruitment_platform.simulation.market import NONE, Ints
 
+FORMS = 16
+"""More than any value has."""
+
 HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
@@ -21,17 +24,31 @@ def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
     return ints
 
 
-def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.Array:
-    """The pool's text at each index."""
-    return pa.array(pool, pa.string()).take(pa.array(index))
+def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
+    """The pool's text at each index, as a dictionary without null."""
+    texts = [text for text in dict.fromkeys(pool) if text is not None]
+    codes = np.array([-1 if text is None else texts.index(text) for text in pool], np.int32)[index]
+    indices = pa.array(codes, mask=codes < 0) if None in pool else pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
 
 
-def spelled(values: Ints, forms: npt.NDArray[np.integer], spell: Callable[[int, int], str | None]) -> pa.Array:
-    """`spell(value, form)` for each row, called once for every distinct pair; null where the value is `NONE`."""
-    null = values == NONE
-    pairs = pa.array(np.where(null, 0, values) * 16 + forms, mask=null).dictionary_encode()
-    texts = pa.array([spell(pair >> 4, pair & 15) for pair in pairs.dictionary.to_pylist()], pa.string())
-    return texts.take(pairs.indices)
+def spelled(
+    values: Ints,
+    forms: npt.NDArray[np.integer],
+    spell: Callable[[int, int], str],
+    instead: Sequence[str | None],
+    which: npt.NDArray[np.integer],
+) -> pa.DictionaryArray:
+    """`spell(value, form)` for each row, called once for every distinct pair; `instead[which]` where it is `NONE`.
+
+    A dictionary, of which a value may be null.
+    """
+    keys = pa.array(np.where(values == NONE, which + NONE, values * FORMS + forms)).dictionary_encode()
+    texts = [
+        instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS))
+        for key in keys.dictionary.to_pylist()
+    ]
+    return pa.DictionaryArray.from_arrays(keys.indices, pa.array(texts, pa.string()))
 
 
 def assembled(count: int, parts: Sequence[tuple[Ints, pa.Array]]) -> pa.Array:
@@ -43,6 +60,19 @@ def assembled(count: int, parts: Sequence[tuple[Ints, pa.Array]]) -> pa.Array:
         start += len(rows)
     values = pa.concat_arrays([pa.array([], pa.string()), *(part for _, part in parts)])
     return values.take(pa.array(source, mask=source == NONE))
+
+
+def replaced(texts: pa.Array, here: npt.NDArray[np.bool_], others: pa.Array) -> pa.Array:
+    """The texts, plain or a dictionary, with the others, one after the other, where `here` is."""
+    if not len(others):
+        return texts
+    if not pa.types.is_dictionary(texts.type):
+        return pc.replace_with_mask(texts, pa.array(here), others)
+    others = others.dictionary_encode()
+    codes = texts.indices.fill_null(-1).to_numpy().copy()
+    codes[here] = len(texts.dictionary) + others.indices.to_numpy()
+    indices = pa.array(codes, mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.concat_arrays([texts.dictionary, others.dictionary]))
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:

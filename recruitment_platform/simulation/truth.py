@@ -39,6 +39,9 @@ PARTIAL = pa.schema(
 )
 """Measures that add up (`latest` is a maximum), keyed as the facts are."""
 
+_ASKED = ["event", "received", "kind", "job", "publisher", "campaign_id", "group_id", "arrival", "spend"]
+"""What a partial is computed from."""
+
 FOLDER = "received="
 COUNTS_KEY = b"counts"
 
@@ -70,7 +73,7 @@ class Partial:
 
 def partial_of(block: Block, intents: pa.Table) -> Partial:
     """The partial of a block with these intents (`INTENT`)."""
-    accepted = intents.filter(pc.is_null(intents["reason"]))
+    accepted = intents.select(_ASKED).filter(pc.is_null(intents["reason"]))
     day, hour = local_days_hours(accepted["event"].to_numpy(), block.simulation.zone)
     return Partial(
         facts=_added_up(_facts(block, accepted, day, hour)),
