@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
 from recruitment_platform.simulation.text import as_ints, assembled, joined, picked, replaced, spelled
 from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
@@ -41,8 +42,8 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
     Columns of few values are dictionaries, of which a value may be null.
     """
     count = len(intents)
-    null_form = rng.choice(len(NULLS), count, p=NULL_SHARES)
-    int_form = rng.choice(len(INTS), count, p=INT_SHARES)
+    null_form = chosen(rng, NULL_SHARES, count)
+    int_form = chosen(rng, INT_SHARES, count)
     raw: dict[str, pa.Array] = {}
     for column in TRACKING.columns:
         values = intents[column.name].combine_chunks()
@@ -68,11 +69,15 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
 
 
 def _with_empty_ones(texts: pa.Array, empty: npt.NDArray[np.bool_]) -> pa.Array:
-    """The texts, of whose nulls those that are `empty` are empty texts."""
+    """The texts, plain or a dictionary, of whose nulls those that are `empty` are empty texts."""
     if not texts.null_count:
         return texts
-    here = empty & texts.is_null().to_numpy(zero_copy_only=False)
-    return replaced(texts, here, pa.array([""]).take(pa.array(np.zeros(here.sum(), np.int32))))
+    if not pa.types.is_dictionary(texts.type):
+        here = empty & texts.is_null().to_numpy(zero_copy_only=False)
+        return replaced(texts, here, pa.repeat("", int(here.sum())))
+    codes = texts.indices.fill_null(-1).to_numpy()
+    codes = np.where(codes < 0, np.int32(len(texts.dictionary)) + empty, codes)
+    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, pa.array([None, ""])]))
 
 
 def _int(value: int, form: int) -> str:
@@ -101,7 +106,7 @@ def _money(micros: int, form: int) -> str:
 def _times(times: Ints, rng: np.random.Generator) -> pa.Array:
     """Each time in one of the forms of real ones, without losing precision; null where it is `NONE`."""
     count = len(times)
-    form = rng.choice(len(TIME_SHARES), count, p=TIME_SHARES)
+    form = chosen(rng, TIME_SHARES, count)
     form[(times < EPOCH_FROM) | (times > EPOCH_UNTIL)] = 0
     form[times == NONE] = NO_TIME
     shift = np.array([*(shift for _, shift in ZONES), 0, 0, 0])[form]

@@ -3,7 +3,9 @@
 What belongs here: arrays as such. What does not: what the texts mean (`events`, `encoding`).
 """
 
+import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,6 @@ from recruitment_platform.simulation.market import NONE, Ints
 FORMS = 16
 """More than any value has."""
 
-HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-
 
 def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
     """The integers, with `NONE` for null."""
@@ -26,10 +26,17 @@ def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
 
 def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
     """The pool's text at each index, as a dictionary without null."""
-    texts = [text for text in dict.fromkeys(pool) if text is not None]
-    codes = np.array([-1 if text is None else texts.index(text) for text in pool], np.int32)[index]
+    code_of, texts = _pool(tuple(pool))
+    codes = code_of[index]
     indices = pa.array(codes, mask=codes < 0) if None in pool else pa.array(codes)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
+    return pa.DictionaryArray.from_arrays(indices, texts)
+
+
+@cache
+def _pool(pool: tuple[str | None, ...]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """(which of the different texts each of the pool is, or -1 for none, the different texts)."""
+    texts = {text: code for code, text in enumerate(text for text in dict.fromkeys(pool) if text is not None)}
+    return np.array([-1 if text is None else texts[text] for text in pool], np.int32), pa.array(texts, pa.string())
 
 
 def spelled(
@@ -43,12 +50,13 @@ def spelled(
 
     A dictionary, of which a value may be null.
     """
-    keys = pa.array(np.where(values == NONE, which + NONE, values * FORMS + forms)).dictionary_encode()
+    from recruitment_platform.simulation.kernels import coded
+
+    codes, keys = coded(np.where(values == NONE, which + NONE, values * FORMS + forms))
     texts = [
-        instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS))
-        for key in keys.dictionary.to_pylist()
+        instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS)) for key in keys.tolist()
     ]
-    return pa.DictionaryArray.from_arrays(keys.indices, pa.array(texts, pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
 
 
 def assembled(count: int, parts: Sequence[tuple[Ints, pa.Array]]) -> pa.Array:
@@ -80,25 +88,24 @@ def joined(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
 
 
-def hex_digits(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """16 hex digits of each value, as a matrix of ASCII bytes."""
-    octets = values.astype(">u8").view(np.uint8).reshape(-1, 8)
-    digits = np.empty((len(values), 16), dtype=np.uint8)
-    digits[:, 0::2] = HEX[octets >> 4]
-    digits[:, 1::2] = HEX[octets & 15]
-    return digits
+def placed(count: int, rows: Ints, texts: pa.Array) -> pa.Array:
+    """A text array of `count` rows, with the texts (without null) in these, which ascend; the others are null."""
+    lengths = np.zeros(count + 1, np.int32)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    lengths[rows + 1] = np.diff(offsets)
+    lengths[0] = offsets[0]
+    is_valid = np.zeros(count, bool)
+    is_valid[rows] = True
+    buffers = (np.packbits(is_valid, bitorder="little"), np.cumsum(lengths, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), count, [*map(pa.py_buffer, buffers), texts.buffers()[2]])
 
 
-def of_fixed_width(*columns: npt.NDArray[np.uint8] | bytes) -> pa.Array:
-    """Text of as many characters in every row, out of matrices of ASCII bytes and constants."""
-    rows = next(len(column) for column in columns if not isinstance(column, bytes))
-    matrix = np.hstack(
-        [
-            np.broadcast_to(np.frombuffer(column, np.uint8), (rows, len(column)))
-            if isinstance(column, bytes)
-            else column
-            for column in columns
-        ],
-    )
-    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(matrix.shape[1])
-    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes())])
+def with_hex_digits(template: str, *words: npt.NDArray[np.uint64]) -> pa.Array:
+    """The template in each row, its pairs of zeros replaced by the hex digits of the words, each from the highest."""
+    from recruitment_platform.simulation.kernels import hex_texts
+
+    places = np.array([found.start() for found in re.finditer("00", template)])
+    octets = hex_texts(np.stack(words, axis=1), np.frombuffer(template.encode(), np.uint8), places)
+    rows = len(words[0])
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(template))
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(octets)])
