@@ -1,27 +1,22 @@
 """The loops over a block's rows that NumPy and Arrow have no single step for, by numba.
 
-What belongs here: bytes and codes of many rows at once. What does not: what they mean (`events`, `encoding`). Importing
-numba takes time, so that only who makes traffic imports this.
+What belongs here: bytes and codes of many rows at once. What does not: what they mean (`events`, `encoding`).
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from recruitment_platform.compiled import compiled
 
 Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.int64]
 
-_compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
-
 GUIDED = 1024
 """Parts of the unit interval, of each of which is known where to begin to look."""
 
 
-@_compiled
+@compiled
 def choices(uniform: npt.NDArray[np.float64], until: npt.NDArray[np.float64], guide: Numbers) -> Numbers:
     """For each number how many of the ascending `until` are not above it; `guide` is how many surely are not."""
     made = np.empty(len(uniform), np.int64)
@@ -34,7 +29,7 @@ def choices(uniform: npt.NDArray[np.float64], until: npt.NDArray[np.float64], gu
     return made
 
 
-@_compiled
+@compiled
 def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -> Bytes:
     """The template for each row, with two hex digits of each byte of its words, from the highest, at these places."""
     width = len(template)
@@ -55,7 +50,7 @@ def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -
     return out
 
 
-@_compiled
+@compiled
 def coded(keys: Numbers) -> tuple[Codes, Numbers]:
     """(which of the different keys each row has, the different keys in the order in which they come)."""
     rows = len(keys)
