@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,6 +34,10 @@ class Coded:
         if self.codes is None:
             return of_values if wanted is None else of_values.filter(wanted)
         return of_values.take(self.codes if wanted is None else self.codes.filter(wanted))
+
+    def numpy_codes(self) -> npt.NDArray[np.int32] | None:
+        """The codes as NumPy has them."""
+        return None if self.codes is None else self.codes.cast(pa.int32()).to_numpy()
 
 
 def coded_texts(column: pa.ChunkedArray) -> Coded:
