@@ -9,6 +9,7 @@ space at its ends is left away, ASCII's alone.
 """
 
 from collections.abc import Callable
+from string import hexdigits
 from typing import Any
 
 import numba
@@ -34,6 +35,9 @@ _BEYOND_ALL = 9 * 10**17
 _YEAR_1 = -62_135_596_800 * _SECOND
 _YEAR_10000 = 253_402_300_800 * _SECOND
 _GREGORIAN = 12_219_292_800 * _SECOND
+_NO_HEX = 16
+_HEX = np.array([int(chr(byte), 16) if chr(byte) in hexdigits else _NO_HEX for byte in range(256)], np.uint8)
+"""The value of each byte that is a hexadecimal digit."""
 
 _compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
 _inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True)
@@ -316,15 +320,6 @@ def read_times(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@_inlined
-def _hex_of(byte: Any) -> Any:
-    """The value of a hexadecimal digit; -1 where it is none."""
-    if 48 <= byte <= 57:
-        return np.int64(byte) - 48
-    lower = np.int64(byte) | 32
-    return lower - 87 if 97 <= lower <= 102 else -1
-
-
 @_compiled
 def read_time_uuids(
     data: Bytes, offsets: Numbers, newest: int, texts: npt.NDArray[np.uint8], received: Numbers, states: Bytes
@@ -336,25 +331,27 @@ def read_time_uuids(
         start, end = _bare(data, offsets[row], offsets[row + 1])
         received[row] = 0
         states[row] = MISSING if start == end else UNREADABLE
-        is_uuid = end - start == UUID_TEXT
-        low = 0
-        high = 0
+        texts[row] = 63
+        if end - start != UUID_TEXT:
+            continue
         for place in range(UUID_TEXT):
-            byte = np.int64(data[start + place]) if is_uuid else 0
-            if place == 8 or place == 13 or place == 18 or place == 23:
-                is_uuid = is_uuid and byte == 45
-            else:
-                digit = _hex_of(byte) if is_uuid else -1
-                is_uuid = digit >= 0
-                if place < 18:
-                    # All 60 bits of time and the version's four, as they are written.
-                    low = low << 4 | digit
-                elif place == 19:
-                    high = digit
-                byte = digit + (48 if digit < 10 else 87)
-            texts[row, place] = byte if is_uuid else 63
-        if is_uuid and low >> 12 & 15 == 1 and high >> 2 == 2:
+            # The bit by which lower case differs; digits and hyphens have it.
+            texts[row, place] = data[start + place] | 32
+        wrong: Any = 0
+        for place in (8, 13, 18, 23):
+            wrong |= np.int64(data[start + place]) ^ 45
+        bits: Any = 0
+        for first, after in ((0, 8), (9, 13), (14, 18)):
+            for place in range(first, after):
+                digit = np.int64(_HEX[data[start + place]])
+                wrong |= digit & _NO_HEX
+                bits = bits << 4 | digit
+        for first, after in ((19, 23), (24, 36)):
+            for place in range(first, after):
+                wrong |= np.int64(_HEX[data[start + place]]) & _NO_HEX
+        # All 60 bits of time and the version's four, as they are written.
+        if wrong == 0 and bits >> 12 & 15 == 1 and _HEX[data[start + 19]] >> 2 == 2:
             # 100 ns since 15 October 1582; the tenth is taken before the epochs' distance, so that it floors.
-            ticks = (low & 0xFFF) << 48 | (low >> 16 & 0xFFFF) << 32 | (low >> 32 & 0xFFFFFFFF)
+            ticks = (bits & 0xFFF) << 48 | (bits >> 16 & 0xFFFF) << 32 | (bits >> 32 & 0xFFFFFFFF)
             received[row] = ticks // 10 - _GREGORIAN
             states[row] = IN_FUTURE if received[row] > newest else READ

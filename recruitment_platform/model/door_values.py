@@ -194,6 +194,8 @@ def _buffers(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.in
 
 def _said(states: npt.NDArray[np.uint8], texts: Mapping[int, str]) -> pa.Array | None:
     """The text for each of the states, null where it has none; None where none has."""
-    if not np.isin(states, list(texts)).any():
+    highest = int(states.max(initial=0))
+    found = [texts.get(state) for state in range(highest + 1)]
+    if not np.array([text is not None for text in found])[states].any():
         return None
-    return pa.array([texts.get(state) for state in range(max(states) + 1)], pa.string()).take(pa.array(states))
+    return pa.array(found, pa.string()).take(pa.array(states))
