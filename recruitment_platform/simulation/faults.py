@@ -9,10 +9,11 @@
 What does not belong here: the facts that all this must lead to (`truth`).
 """
 
-import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ from recruitment_platform.simulation.events import (
 from recruitment_platform.simulation.market import NONE, Ints
 from recruitment_platform.simulation.text import as_ints, picked
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds
+
+MASK = 2**64 - 1
+PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
+"""XXH64's."""
 
 MOST_ADDED = 2_000
 """Rows of a fault that a block gets at most: some are made on their own, in Python."""
@@ -201,16 +206,65 @@ def _hashes(rows: pa.Table) -> list[int]:
 def payload_hash(row: Mapping[str, Any]) -> int:
     """Rule 1's hash of an intent's 29 columns, as a signed 64-bit integer.
 
-    The first 8 bytes, little endian, of the MD5 over the columns in the contract's order, joined by commas: `-` for
-    null, else the value's length in bytes of UTF-8, a colon, the value. Money is in micros, time in microseconds since
-    1970. Written apart from the door's own, so that one shows what is wrong with the other.
+    What `model.door_hash` defines, in plain Python, written apart from it, so that one shows what is wrong with the
+    other. Money is in micros, time in microseconds since 1970.
     """
-    parts = []
+    state = PRIMES[4] + 8 * len(TRACKING.columns)
     for column in TRACKING.columns:
-        value = row[column.name]
-        octets = b"" if value is None else str(value).encode()
-        parts.append(b"-" if value is None else b"%d:%s" % (len(octets), octets))
-    return int.from_bytes(hashlib.md5(b",".join(parts), usedforsecurity=False).digest()[:8], "little", signed=True)
+        state = _with_word(state, _value_hash(row[column.name]))
+    hashed = _avalanche(state)
+    return hashed - 2**64 if hashed >= 2**63 else hashed
+
+
+@lru_cache(maxsize=10_000)
+def _value_hash(value: str | int | None) -> int:
+    if value is None or value == "":
+        return 0
+    return xxh64(value.encode() if isinstance(value, str) else value.to_bytes(8, "little", signed=True))
+
+
+def xxh64(octets: bytes) -> int:
+    """XXH64 of the bytes, with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)."""
+    stripes = len(octets) // 32
+    state = PRIMES[4]
+    if stripes:
+        lanes = [PRIMES[0] + PRIMES[1], PRIMES[1], 0, -PRIMES[0]]
+        for words in struct.iter_unpack("<4Q", octets[: 32 * stripes]):
+            lanes = [_round(lane, word) for lane, word in zip(lanes, words, strict=True)]
+        state = sum(_rotated(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
+        for lane in lanes:
+            state = (state ^ _round(0, lane)) * PRIMES[0] + PRIMES[3]
+    state += len(octets)
+    rest = octets[32 * stripes :]
+    while len(rest) >= 8:
+        state = _with_word(state, int.from_bytes(rest[:8], "little"))
+        rest = rest[8:]
+    if len(rest) >= 4:
+        state = _rotated(state ^ int.from_bytes(rest[:4], "little") * PRIMES[0], 23) * PRIMES[1] + PRIMES[2]
+        rest = rest[4:]
+    for octet in rest:
+        state = _rotated(state ^ octet * PRIMES[4], 11) * PRIMES[0]
+    return _avalanche(state)
+
+
+def _round(lane: int, word: int) -> int:
+    return _rotated(lane + word * PRIMES[1], 31) * PRIMES[0] & MASK
+
+
+def _with_word(state: int, word: int) -> int:
+    return _rotated(state ^ _round(0, word), 27) * PRIMES[0] + PRIMES[3] & MASK
+
+
+def _rotated(number: int, bits: int) -> int:
+    number &= MASK
+    return (number << bits | number >> 64 - bits) & MASK
+
+
+def _avalanche(state: int) -> int:
+    for bits, prime in ((33, PRIMES[1]), (29, PRIMES[2]), (32, 1)):
+        state &= MASK
+        state = (state ^ state >> bits) * prime
+    return state & MASK
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
         if stored.get(name) != value:
             raise SettingsError(
                 f"{name} is {value}, but the lake at {lake.root} was begun with {stored.get(name)}, and its events were"
-                f" typed by that: set it back, or import the sources again into a new RECRUITMENT_HOME"
+                f" typed by that: set it back (the door's comes with the platform's version),"
+                f" or import the sources again into a new RECRUITMENT_HOME"
             )
     return lake
 
