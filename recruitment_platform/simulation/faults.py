@@ -42,6 +42,9 @@ MASK = 2**64 - 1
 PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
 """XXH64's."""
 
+_START = PRIMES[4] + 8 * len(TRACKING.columns)
+"""Of the hash of a row's hashes of its columns."""
+
 MOST_ADDED = 2_000
 """Rows of a fault that a block gets at most: some are made on their own, in Python."""
 
@@ -199,8 +202,13 @@ def _versions(block: Block, clicks: pa.Table, numbers: Ints, versions: Ints) -> 
 
 
 def _hashes(rows: pa.Table) -> list[int]:
-    columns = (rows[name].combine_chunks().cast(_plain(name)).to_pylist() for name in TRACKING.column_names)
-    return [payload_hash(dict(zip(TRACKING.column_names, row, strict=True))) for row in zip(*columns, strict=True)]
+    """The `payload_hash` of each row."""
+    state = np.full(len(rows), _START, np.uint64)
+    for name in TRACKING.column_names:
+        values = rows[name].combine_chunks().cast(_plain(name)).to_pylist()
+        state = _with_word(state, np.array([_value_hash(value) for value in values], np.uint64))
+    hashes: list[int] = _avalanche(state).view(np.int64).tolist()
+    return hashes
 
 
 def payload_hash(row: Mapping[str, Any]) -> int:
@@ -209,10 +217,10 @@ def payload_hash(row: Mapping[str, Any]) -> int:
     What `model.door_hash` defines, in plain Python, written apart from it, so that one shows what is wrong with the
     other. Money is in micros, time in microseconds since 1970.
     """
-    state = PRIMES[4] + 8 * len(TRACKING.columns)
+    state = _START
     for column in TRACKING.columns:
         state = _with_word(state, _value_hash(row[column.name]))
-    hashed = _avalanche(state)
+    hashed: int = _avalanche(state)
     return hashed - 2**64 if hashed >= 2**63 else hashed
 
 
@@ -244,25 +252,29 @@ def xxh64(octets: bytes) -> int:
         rest = rest[4:]
     for octet in rest:
         state = _rotated(state ^ octet * PRIMES[4], 11) * PRIMES[0]
-    return _avalanche(state)
+    hashed: int = _avalanche(state)
+    return hashed
 
 
-def _round(lane: int, word: int) -> int:
-    return _rotated(lane + word * PRIMES[1], 31) * PRIMES[0] & MASK
+# What follows is for integers of Python, and for arrays of 64 bits alike.
 
 
-def _with_word(state: int, word: int) -> int:
+def _round(lane: int, word: Any) -> Any:
+    return _rotated(word * PRIMES[1] + lane, 31) * PRIMES[0] & MASK
+
+
+def _with_word(state: Any, word: Any) -> Any:
     return _rotated(state ^ _round(0, word), 27) * PRIMES[0] + PRIMES[3] & MASK
 
 
-def _rotated(number: int, bits: int) -> int:
-    number &= MASK
+def _rotated(number: Any, bits: int) -> Any:
+    number = number & MASK
     return (number << bits | number >> 64 - bits) & MASK
 
 
-def _avalanche(state: int) -> int:
+def _avalanche(state: Any) -> Any:
     for bits, prime in ((33, PRIMES[1]), (29, PRIMES[2]), (32, 1)):
-        state &= MASK
+        state = state & MASK
         state = (state ^ state >> bits) * prime
     return state & MASK
 
