@@ -3,7 +3,8 @@ WITH recognised AS (
     SELECT
         value,
         -- Only the first level of an object is looked at. JSON's own white space, not that of other columns.
-        starts_with(ltrim(value, chr(32) || chr(9) || chr(10) || chr(13)), '{') AND json_valid(value) AS is_object
+        (starts_with(value, '{') OR starts_with(ltrim(value, chr(32) || chr(9) || chr(10) || chr(13)), '{'))
+        AND json_valid(value) AS is_object
     FROM eds
 ),
 

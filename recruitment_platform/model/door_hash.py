@@ -131,10 +131,17 @@ def _finish(out: Hashes) -> None:
         out[row] = _avalanche(out[row])
 
 
+def read_only(values: Any) -> Any:
+    """The array as one that is only read: numba compiles a kernel anew for those that may be written."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def text_hashes(data: Bytes, offsets: Numbers) -> Hashes:
     """The hash of each text, from `data[offsets[i]]` to `data[offsets[i + 1]]`; an empty one is null."""
     out = np.empty(len(offsets) - 1, np.uint64)
-    _hash_texts(data, offsets, out)
+    _hash_texts(read_only(data), read_only(offsets), out)
     return out
 
 
@@ -156,6 +163,6 @@ def row_hashes(columns: Iterable[tuple[Hashes, npt.NDArray[np.int32] | None]], r
         if codes is None:
             _take_in_own(hashes, out)
         else:
-            _take_in(hashes, codes, out)
+            _take_in(hashes, read_only(codes), out)
     _finish(out)
     return out.view(np.int64)

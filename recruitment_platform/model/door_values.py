@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recruitment_platform.model import door_kernels as kernels
 from recruitment_platform.model.contract import LAKE_TRACKING, TRACKING
-from recruitment_platform.model.door_hash import Hashes, number_hashes, text_hashes
+from recruitment_platform.model.door_hash import Hashes, number_hashes, read_only, text_hashes
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.sql import load_sql
 
@@ -72,7 +72,7 @@ def _create_times(values: pa.Array, newest: int) -> Judged:
     count = len(values)
     texts = np.empty((count, kernels.UUID_TEXT), np.uint8)
     received, states = np.empty(count, np.int64), np.empty(count, np.uint8)
-    kernels.read_time_uuids(data, offsets, newest, texts, received, states)
+    kernels.read_time_uuids(read_only(data), read_only(offsets), newest, texts, received, states)
     ends = np.arange(0, (count + 1) * kernels.UUID_TEXT, kernels.UUID_TEXT)
     reasons = {
         kernels.MISSING: "create_time is missing",
@@ -176,7 +176,7 @@ def _eds(connection: duckdb.DuckDBPyConnection, values: pa.Array) -> Judged:
 def _read(kernel: Callable[..., Any], values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """The number that the kernel reads in each value, and what it says of that."""
     numbers, states = np.empty(len(values), np.int64), np.empty(len(values), np.uint8)
-    kernel(*_buffers(values), numbers, states)
+    kernel(*map(read_only, _buffers(values)), numbers, states)
     return numbers, states
 
 
