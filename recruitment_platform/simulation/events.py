@@ -240,7 +240,8 @@ def _column(values: pa.Array | npt.NDArray[np.integer] | None, field: pa.Field, 
     if values is None:
         return pa.nulls(count, field.type)
     if isinstance(values, np.ndarray):
-        return pa.array(values, field.type, mask=values == NONE)
+        is_none = values == NONE
+        return pa.array(values, field.type, mask=is_none if is_none.any() else None)
     return values
 
 

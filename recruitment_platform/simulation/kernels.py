@@ -51,6 +51,73 @@ def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -
 
 
 @compiled
+def _put_digits(out: Bytes, to: int, value: int, count: int) -> int:
+    """Writes the last so many digits of the value; returns where they end."""
+    for place in range(to + count - 1, to - 1, -1):
+        out[place] = 48 + value % 10
+        value //= 10
+    return to + count
+
+
+@compiled
+def time_texts(
+    times: Numbers, forms: Numbers, shifts: Numbers, separators: Bytes, tails: Bytes, tail_ends: Codes
+) -> tuple[Bytes, Codes]:
+    """Times (microseconds since 1970) as texts: their bytes, and where each begins and the last one ends.
+
+    Forms below the number of `shifts` (whole seconds) are the date, the form's separator, the shifted time of day, as
+    precise as it is, and the form's tail. The next two are the seconds, with milliseconds, and the milliseconds, or
+    either of them the microseconds where others would lose some. All others are their tail.
+    """
+    clocks = len(shifts)
+    out = np.empty(len(times) * (26 + np.max(np.diff(tail_ends))), np.uint8)
+    offsets = np.empty(len(times) + 1, np.int32)
+    offsets[0] = 0
+    at = 0
+    for row in range(len(times)):
+        form, micros = forms[row], times[row] % 1_000_000
+        is_milli = micros % 1_000 == 0
+        if form < clocks:
+            seconds = (times[row] + shifts[form]) // 1_000_000
+            # From days to dates: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+            day = seconds // 86_400 + 719_468
+            era = day // 146_097
+            day -= era * 146_097
+            year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
+            day -= 365 * year + year // 4 - year // 100
+            month = (5 * day + 2) // 153
+            day -= (153 * month + 2) // 5
+            month = month + 3 if month < 10 else month - 9
+            at = _put_digits(out, at, era * 400 + year + (1 if month <= 2 else 0), 4)
+            out[at] = 45
+            at = _put_digits(out, at + 1, month, 2)
+            out[at] = 45
+            at = _put_digits(out, at + 1, day + 1, 2)
+            out[at] = separators[form]
+            at = _put_digits(out, at + 1, seconds % 86_400 // 3_600, 2)
+            out[at] = 58
+            at = _put_digits(out, at + 1, seconds % 3_600 // 60, 2)
+            out[at] = 58
+            at = _put_digits(out, at + 1, seconds % 60, 2)
+        elif form < clocks + 2:
+            number = times[row]
+            if is_milli:
+                number //= 1_000_000 if form == clocks else 1_000
+            digits, left = 1, number // 10
+            while left:
+                digits, left = digits + 1, left // 10
+            at = _put_digits(out, at, number, digits)
+        if micros and (form < clocks or (form == clocks and is_milli)):
+            out[at] = 46
+            at = _put_digits(out, at + 1, micros // 1_000 if is_milli else micros, 3 if is_milli else 6)
+        for place in range(tail_ends[form], tail_ends[form + 1]):
+            out[at] = tails[place]
+            at += 1
+        offsets[row + 1] = at
+    return out[:at], offsets
+
+
+@compiled
 def coded(keys: Numbers) -> tuple[Codes, Numbers]:
     """(which of the different keys each row has, the different keys in the order in which they come)."""
     rows = len(keys)

@@ -59,28 +59,18 @@ def spelled(
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
 
 
-def assembled(count: int, parts: Sequence[tuple[Ints, pa.Array]]) -> pa.Array:
-    """One text array of `count` rows out of parts, each given with its rows' positions; the other rows are null."""
-    source = np.full(count, NONE)
-    start = 0
-    for rows, _ in parts:
-        source[rows] = np.arange(start, start + len(rows))
-        start += len(rows)
-    values = pa.concat_arrays([pa.array([], pa.string()), *(part for _, part in parts)])
-    return values.take(pa.array(source, mask=source == NONE))
-
-
-def replaced(texts: pa.Array, here: npt.NDArray[np.bool_], others: pa.Array) -> pa.Array:
-    """The texts, plain or a dictionary, with the others, one after the other, where `here` is."""
+def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
+    """The texts, plain or a dictionary that has null as a value if any, with the others in these rows, which ascend."""
     if not len(others):
         return texts
     if not pa.types.is_dictionary(texts.type):
+        here = np.zeros(len(texts), bool)
+        here[rows] = True
         return pc.replace_with_mask(texts, pa.array(here), others)
     others = others.dictionary_encode()
-    codes = texts.indices.fill_null(-1).to_numpy().copy()
-    codes[here] = len(texts.dictionary) + others.indices.to_numpy()
-    indices = pa.array(codes, mask=codes < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.concat_arrays([texts.dictionary, others.dictionary]))
+    codes = texts.indices.to_numpy().copy()
+    codes[rows] = len(texts.dictionary) + others.indices.to_numpy()
+    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, others.dictionary]))
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:
