@@ -51,12 +51,10 @@ def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -
 
 
 @compiled
-def _put_digits(out: Bytes, to: int, value: int, count: int) -> int:
-    """Writes the last so many digits of the value; returns where they end."""
-    for place in range(to + count - 1, to - 1, -1):
-        out[place] = 48 + value % 10
-        value //= 10
-    return to + count
+def _put_pair(out: Bytes, to: int, value: int) -> None:
+    """Writes a number of two digits."""
+    out[to] = 48 + value // 10
+    out[to + 1] = 48 + value % 10
 
 
 @compiled
@@ -70,7 +68,10 @@ def time_texts(
     either of them the microseconds where others would lose some. All others are their tail.
     """
     clocks = len(shifts)
-    out = np.empty(len(times) * (26 + np.max(np.diff(tail_ends))), np.uint8)
+    longest = 0
+    for form in range(len(tail_ends) - 1):
+        longest = max(longest, tail_ends[form + 1] - tail_ends[form])
+    out = np.empty(len(times) * (26 + longest), np.uint8)
     offsets = np.empty(len(times) + 1, np.int32)
     offsets[0] = 0
     at = 0
@@ -88,28 +89,37 @@ def time_texts(
             month = (5 * day + 2) // 153
             day -= (153 * month + 2) // 5
             month = month + 3 if month < 10 else month - 9
-            at = _put_digits(out, at, era * 400 + year + (1 if month <= 2 else 0), 4)
-            out[at] = 45
-            at = _put_digits(out, at + 1, month, 2)
-            out[at] = 45
-            at = _put_digits(out, at + 1, day + 1, 2)
-            out[at] = separators[form]
-            at = _put_digits(out, at + 1, seconds % 86_400 // 3_600, 2)
-            out[at] = 58
-            at = _put_digits(out, at + 1, seconds % 3_600 // 60, 2)
-            out[at] = 58
-            at = _put_digits(out, at + 1, seconds % 60, 2)
+            year += era * 400 + (1 if month <= 2 else 0)
+            _put_pair(out, at, year // 100)
+            _put_pair(out, at + 2, year % 100)
+            out[at + 4] = out[at + 7] = 45
+            _put_pair(out, at + 5, month)
+            _put_pair(out, at + 8, day + 1)
+            out[at + 10] = separators[form]
+            _put_pair(out, at + 11, seconds % 86_400 // 3_600)
+            out[at + 13] = out[at + 16] = 58
+            _put_pair(out, at + 14, seconds % 3_600 // 60)
+            _put_pair(out, at + 17, seconds % 60)
+            at += 19
         elif form < clocks + 2:
             number = times[row]
             if is_milli:
                 number //= 1_000_000 if form == clocks else 1_000
-            digits, left = 1, number // 10
+            left = number // 10
             while left:
-                digits, left = digits + 1, left // 10
-            at = _put_digits(out, at, number, digits)
+                at, left = at + 1, left // 10
+            at += 1
+            end = at
+            while number:
+                end -= 1
+                out[end] = 48 + number % 10
+                number //= 10
         if micros and (form < clocks or (form == clocks and is_milli)):
             out[at] = 46
-            at = _put_digits(out, at + 1, micros // 1_000 if is_milli else micros, 3 if is_milli else 6)
+            _put_pair(out, at + 1, micros // 10_000)
+            _put_pair(out, at + 3, micros // 100 % 100)
+            _put_pair(out, at + 5, micros % 100)
+            at += 4 if is_milli else 7
         for place in range(tail_ends[form], tail_ends[form + 1]):
             out[at] = tails[place]
             at += 1
