@@ -2,7 +2,7 @@
 
 `python -m benchmarks.pandas_import EXPORT FOLDER` writes `accepted-*.parquet`, the columns as they came (ids as ints)
 and those derived for the facts, and `rejected-*.parquet`, the rows as they came with position and reason. The rules are
-those of `door.sql` as far as exports of the simulator show them. What does not belong here: measuring (`lines`).
+those of the door as far as exports of the simulator show them. What does not belong here: measuring (`lines`).
 """
 
 import json

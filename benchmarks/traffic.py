@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.measured import Measured, measured
+from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.pipeline.dimensions import current_dimensions, refresh_dimensions
 from recruitment_platform.pipeline.snapshot import take_snapshots
 from recruitment_platform.pipeline.totals import FactTotals
@@ -56,10 +57,11 @@ def write_export(path: Path, rows: int) -> None:
     settings = Settings(home=path.with_name("no-home"))
     simulation = planned(settings, FIRST, FIRST, seed=SEED, events_per_day=rows, faults=ALL_FAULTS)
     market = market_of(settings, simulation)
+    texts = pa.schema((name, pa.string()) for name in TRACKING.column_names)
     schema = None
     with path.open("wb") as file:
         for block in blocks(simulation, market, FIRST):
-            table = raw_rows(block, intents(block))
+            table = raw_rows(block, intents(block)).cast(texts)
             options = pa.csv.WriteOptions(include_header=schema is None)
             schema = table.schema
             pa.csv.write_csv(table, file, options)

@@ -1,15 +1,17 @@
-"""Steps of one import or simulation at the same time: while an item is used, a thread makes the next one.
+"""Steps of one import or simulation at the same time: while an item is used, threads make the next ones.
 
-What belongs here: the thread. What does not: what is made, or used.
+What belongs here: the threads. What does not: what is made, or used.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 @contextmanager
@@ -30,4 +32,25 @@ def _in_turn(items: Iterator[_Item], thread: ThreadPoolExecutor) -> Iterator[_It
     while made := coming.result():
         coming = thread.submit(make)
         # Nothing here may hold an item for longer than its user does.
+        yield made.pop()
+
+
+@contextmanager
+def made_by_threads(make: Callable[[_Item], _Made], items: Iterator[_Item], threads: int) -> Iterator[Iterator[_Made]]:
+    """What is made of each item, in their order, by so many threads, which are that many items ahead of use at most.
+
+    Items are taken by the thread that uses what is made. An error in making is raised when its turn comes. Leaving
+    waits for what is being made.
+    """
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        yield _made_in_turn(make, items, threads, pool)
+
+
+def _made_in_turn(
+    make: Callable[[_Item], _Made], items: Iterator[_Item], threads: int, pool: ThreadPoolExecutor
+) -> Iterator[_Made]:
+    coming = deque(pool.submit(make, item) for item in islice(items, threads))
+    while coming:
+        made = [coming.popleft().result()]
+        coming.extend(pool.submit(make, item) for item in islice(items, 1))
         yield made.pop()

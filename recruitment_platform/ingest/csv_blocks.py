@@ -170,7 +170,8 @@ def _form(block: bytes, ended: bool) -> _Form | None:
         return None
     if not size:
         return _Form(0, 0, ordinals)
-    if b"\0" in block or block.count(b"\r", 0, size) != block.count(b"\r\n", 0, size):
+    is_return = letters[:size] == _RETURN
+    if b"\0" in block or is_return[-1] or (letters[1:size][is_return[:-1]] != _LINE_FEED).any():
         return None
     starts, begins = np.zeros_like(ordinals), np.zeros_like(ends)
     starts[1:], begins[1:] = ordinals[:-1] + 1, ends[:-1] + 1

@@ -1,9 +1,9 @@
 """The door of the lake: parses, types and judges tracking events, once, for whoever brings them in.
 
-What belongs here: rules 1, 2, 4, 5 and 6 of the data, as one vectorised function over Arrow tables. The rules stand
-in SQL: what a value is, in a file for each kind of column, asked once of every value that comes again; what a row is,
-in `door.sql`. What does not: which text a value of Arrow is (`door_columns`), how rows come out of a file or a topic
-(`ingest`), where they go (`resources`), and what is computed from them (`transforms`).
+What belongs here: rules 1, 2, 4, 5 and 6 of the data, as one vectorised function over Arrow tables: what they say of
+rows. What does not: what they say of values, each asked once (`door_values`), which text a value of Arrow is
+(`door_columns`), how rows come out of a file or a topic (`ingest`), where they go (`resources`), and what is computed
+from them (`transforms`).
 """
 
 import os
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,8 +25,14 @@ from recruitment_platform.model.door_columns import Coded, coded_texts, constant
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.sql import connect_duckdb, load_sql
 
-DOOR_VERSION = "1"
-"""To be raised by hand whenever a rule of `door*.sql` changes: a lake keeps to the version that it was begun with."""
+if TYPE_CHECKING:
+    from recruitment_platform.model.door_values import Judged
+
+DOOR_VERSION = "2"
+"""To be raised by hand whenever a rule of the door changes: a lake keeps to the version that it was begun with.
+
+The second has `payload_hash` of the columns' hashes (`door_hash`) in place of the MD5 of their text.
+"""
 
 LAKE_SCHEMA = arrow_schema(LAKE_TRACKING)
 REJECTED_SCHEMA = pa.schema(
@@ -34,16 +41,15 @@ REJECTED_SCHEMA = pa.schema(
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ROWS_AT_ONCE = 10 * 2048
+_DAY = timedelta(days=1) // _MICROSECOND
+_MINUTE = timedelta(minutes=1) // _MICROSECOND
+_WHOLE_MINUTES_FROM = (datetime(1980, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""Since when all time zones differ from UTC by whole minutes, and change by them on whole minutes."""
 _CLOCKS_MAY_DIFFER_BY = timedelta(days=1)
-_LENGTHS = {column.name: column.type.length for column in TRACKING.columns if column.type.kind == "text"}
-_INTS = [column.name for column in TRACKING.columns if column.type.kind == "int"]
-_TEXTS = [name for name in _LENGTHS if name not in {"create_time", "ed"}]
-_DISTINCT_AT_MOST = 2048
-"""Values of a dictionary that DuckDB reads as one: it does so anew for every batch of rows."""
+_REASONS = ("create_time", "campaign_id", "group_id", "job_id", "publisher_id", "bid")
+"""Columns whose reasons count before all others, in this order."""
 
 _OWN = threading.local()
-_Judged = Mapping[str, pa.Array]
 
 
 @dataclass(frozen=True)
@@ -90,109 +96,92 @@ def through(
         name: coded_texts(raw.column(name)) if name in raw.column_names else constant(None, rows)
         for name in TRACKING.column_names
     }
-    connection = _connection()
-    values = _judged_values(connection, given, now)
-    judged = _judged_rows(connection, given, values, rules)
-    position = _as_positions(positions, rows)
-    reason = judged["reason"]
-    if reason.null_count == rows:
-        return DoorResult(_as_lake(given, values, judged, position, source, None), REJECTED_SCHEMA.empty_table())
+    # Numba is of no use to who only knows of the door, and takes a while to load.
+    from recruitment_platform.model.door_values import judged_values
+
+    newest = (now - _EPOCH + _CLOCKS_MAY_DIFFER_BY) // _MICROSECOND
+    values = judged_values(_connection(), {name: column.values for name, column in given.items()}, newest)
+    reason, derived = _judged_rows(given, values, rules)
+    derived["position"] = _as_positions(positions, rows)
+    if reason is None:
+        return DoorResult(_as_lake(given, values, derived, source, None), REJECTED_SCHEMA.empty_table())
     is_accepted = reason.is_null()
     is_rejected = pc.invert(is_accepted)
+    rejected = [derived["position"].filter(is_rejected), reason.filter(is_rejected)]
     return DoorResult(
-        accepted=_as_lake(given, values, judged, position, source, is_accepted),
-        rejected=pa.table([position.filter(is_rejected), reason.filter(is_rejected)], schema=REJECTED_SCHEMA),
+        accepted=_as_lake(given, values, derived, source, is_accepted),
+        rejected=pa.table(rejected, schema=REJECTED_SCHEMA),
     )
 
 
-def _judged_values(
-    connection: duckdb.DuckDBPyConnection, given: Mapping[str, Coded], now: datetime
-) -> Mapping[str, _Judged]:
-    """What the SQL files say of each column's values: `value` as the lake keeps it, `part`, `flag`, `reason`, …"""
-    newest = (now - _EPOCH + _CLOCKS_MAY_DIFFER_BY) // _MICROSECOND
-    judged: dict[str, _Judged] = {}
-    for view, names, parameters in (
-        ("create_times", ["create_time"], {"newest": newest}),
-        ("bids", ["bid"], {}),
-        ("ints", _INTS, {}),
-        ("texts", _TEXTS, {}),
-        ("eds", ["ed"], {"most": _LENGTHS["ed"]}),
-        ("client_times", ["ts"], {}),
-    ):
-        counts = [len(given[name].values) for name in names]
-        which = np.repeat(np.arange(len(names), dtype=np.int8), counts)
-        asked = {
-            "value": pa.chunked_array([given[name].values for name in names]),
-            "name": pa.DictionaryArray.from_arrays(which, names),
-            "most": np.array([_LENGTHS.get(name, 0) for name in names], np.int32)[which],
-        }
-        answer = _answered(connection, view, f"door_{view}", pa.table(asked), parameters)
-        start = 0
-        for name, count in zip(names, counts, strict=True):
-            judged[name] = _columns(answer.slice(start, count))
-            start += count
-    return judged
-
-
 def _judged_rows(
-    connection: duckdb.DuckDBPyConnection,
-    given: Mapping[str, Coded],
-    values: Mapping[str, _Judged],
-    rules: DoorRules,
-) -> _Judged:
-    """What `door.sql` says of the rows."""
-    rows = {f"{name}_part": _for_duckdb(given[name], values[name]["part"]) for name in given}
-    for name in ("create_time", "campaign_id", "group_id", "job_id", "publisher_id", "bid", "ed"):
-        rows[f"{name}_reason"] = _for_duckdb(given[name], values[name]["reason"])
-    rows |= {
-        "received_at": given["create_time"].of_rows(values["create_time"]["received_at"]),
-        "ts": given["ts"].of_rows(values["ts"]["value"]),
-        "job_id": given["job_id"].of_rows(values["job_id"]["value"]),
-        "publisher_id": given["publisher_id"].of_rows(values["publisher_id"]["value"]),
-        "ed_job_id": given["ed"].of_rows(values["ed"]["job_id"]),
-        "ed_publisher_id": given["ed"].of_rows(values["ed"]["publisher_id"]),
+    given: Mapping[str, Coded], values: Mapping[str, "Judged"], rules: DoorRules
+) -> tuple[pa.Array | None, dict[str, pa.Array]]:
+    """Why each row is rejected, None where none is, and what the lake keeps of it beside the columns' values."""
+    from recruitment_platform.model.door_hash import row_hashes
+
+    derived = {
+        name: given[column].of_rows(of_values)
+        for column, judged in values.items()
+        for name, of_values in (judged.derived or {}).items()
     }
-    parameters = {
-        "time_zone": rules.time_zone,
-        "first_day": rules.first_day,
-        "max_age": rules.max_age // _MICROSECOND,
-        "max_ahead": rules.max_ahead // _MICROSECOND,
+    received = derived["received_at"].view(pa.int64()).to_numpy()
+    ts = given["ts"].of_rows(values["ts"].value)
+    is_believed = ts.is_valid().to_numpy(zero_copy_only=False)
+    times = pc.fill_null(ts.view(pa.int64()), 0).to_numpy()
+    is_believed &= (times >= received - rules.max_age // _MICROSECOND) & (
+        times <= received + rules.max_ahead // _MICROSECOND
+    )
+    event_time = np.where(is_believed, times, received)
+    days = _days(event_time, rules.time_zone)
+    job_id, publisher_id = (given[name].of_rows(values[name].value) for name in ("job_id", "publisher_id"))
+    reasons = [given[name].of_rows(values[name].reason) for name in _REASONS if values[name].reason is not None]
+    if values["ed"].reason is not None:
+        reasons.append(pc.if_else(job_id.is_null(), given["ed"].of_rows(values["ed"].reason), None))
+    is_too_old = pc.less(days, rules.first_day)
+    if pc.any(is_too_old).as_py():
+        too_old = f"event day is before the first day {rules.first_day}"
+        reasons.append(pc.if_else(is_too_old, too_old, pa.scalar(None, pa.string())))
+    reason = pc.coalesce(*reasons) if reasons else None
+    hashes = ((values[name].hashes, given[name].numpy_codes()) for name in given)
+    derived |= {
+        "event_time": pa.array(event_time),
+        "event_date": days,
+        "time_source": pa.array(["create_time", "ts"]).take(pa.array(is_believed.view(np.int8))),
+        "resolved_job_id": pc.coalesce(job_id, derived["resolved_job_id"]),
+        "resolved_publisher_id": pc.coalesce(publisher_id, derived["resolved_publisher_id"]),
+        "payload_hash": pa.array(row_hashes(hashes, len(received))),
     }
-    return _columns(_answered(connection, "judged", "door", pa.table(rows), parameters))
+    return (None if reason is None or reason.null_count == len(reason) else reason), derived
 
 
-def _for_duckdb(column: Coded, of_values: pa.Array) -> pa.Array:
-    """What is given for each value, for each row, as a dictionary where that is small."""
-    if column.codes is None or len(of_values) > _DISTINCT_AT_MOST:
-        return column.of_rows(of_values)
-    return pa.DictionaryArray.from_arrays(column.codes, of_values)
+def _days(times: npt.NDArray[np.int64], time_zone: str) -> pa.Array:
+    """The day of each time in the time zone."""
+    if time_zone == "UTC":
+        return pa.array((times // _DAY).astype(np.int32)).view(pa.date32())
+    if times.min(initial=_WHOLE_MINUTES_FROM) < _WHOLE_MINUTES_FROM:
+        return _asked_days(pa.array(times), time_zone)
+    minutes = pa.array(times // _MINUTE).dictionary_encode()
+    return _asked_days(pc.multiply(minutes.dictionary, _MINUTE), time_zone).take(minutes.indices)
 
 
-def _answered(
-    connection: duckdb.DuckDBPyConnection, view: str, statement: str, asked: pa.Table, parameters: Mapping[str, Any]
-) -> pa.Table:
-    # DuckDB's threads share out whole record batches.
-    batches = pa.Table.from_batches(asked.to_batches(max_chunksize=_ROWS_AT_ONCE), asked.schema)
-    connection.register(view, batches)
+def _asked_days(times: pa.Array, time_zone: str) -> pa.Array:
+    connection = _connection()
+    connection.register("times", pa.table({"time": times}))
     try:
-        return connection.sql(load_sql("model", statement), params=dict(parameters)).to_arrow_table()
+        asked = connection.sql(load_sql("model", "door_days"), params={"time_zone": time_zone})
+        return asked.to_arrow_table()["day"].combine_chunks()
     finally:
-        connection.unregister(view)
+        connection.unregister("times")
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
     """This thread's own, in this process: to make one takes as long as to judge thousands of rows."""
     connections = _OWN.__dict__.setdefault("of_process", {})
     if os.getpid() not in connections:
-        connection = connect_duckdb()
-        connection.execute(load_sql("model", "door_macros"))
-        connections[os.getpid()] = connection
+        connections[os.getpid()] = connect_duckdb()
     own: duckdb.DuckDBPyConnection = connections[os.getpid()]
     return own
-
-
-def _columns(table: pa.Table) -> _Judged:
-    return {name: table.column(name).combine_chunks() for name in table.column_names}
 
 
 def _as_positions(positions: int | pa.Array | pa.ChunkedArray, rows: int) -> pa.Array:
@@ -204,43 +193,27 @@ def _as_positions(positions: int | pa.Array | pa.ChunkedArray, rows: int) -> pa.
 
 def _as_lake(
     given: Mapping[str, Coded],
-    values: Mapping[str, _Judged],
-    judged: _Judged,
-    position: pa.Array,
+    values: Mapping[str, "Judged"],
+    derived: Mapping[str, pa.Array],
     source: str,
     wanted: pa.Array | None,
 ) -> pa.Table:
     """The rows that are wanted, all where None, as `LAKE_TRACKING`."""
     if wanted is not None:
-        judged = {name: column.filter(wanted) for name, column in judged.items()}
-        position = position.filter(wanted)
-    rows = len(position)
+        derived = {name: column.filter(wanted) for name, column in derived.items()}
+    rows = len(derived["position"])
     columns = {
-        **{name: given[name].of_rows(values[name]["value"], wanted) for name in given},
-        **judged,
-        "received_at": given["create_time"].of_rows(values["create_time"]["received_at"], wanted),
-        "bid_micros": given["bid"].of_rows(values["bid"]["bid_micros"], wanted),
-        "payload_hash": _lower_halves(judged["payload_md5"]),
+        **{name: given[name].of_rows(values[name].value, wanted) for name in given},
+        **derived,
         "flags": _flags(given, values, rows, wanted),
         "source": pa.array([source]).take(pa.array(np.zeros(rows, np.int8))),
-        "position": position,
     }
     return pa.table([columns[field.name].cast(field.type) for field in LAKE_SCHEMA], schema=LAKE_SCHEMA)
 
 
-def _lower_halves(numbers: pa.Array) -> pa.Array:
-    """Of numbers of 128 bits the lower 64, as signed integers."""
-    words = np.frombuffer(numbers.buffers()[1] or b"", np.int64)
-    return pa.array(words[2 * numbers.offset : 2 * (numbers.offset + len(numbers)) : 2])
-
-
-def _flags(given: Mapping[str, Coded], values: Mapping[str, _Judged], rows: int, wanted: pa.Array | None) -> pa.Array:
+def _flags(given: Mapping[str, Coded], values: Mapping[str, "Judged"], rows: int, wanted: pa.Array | None) -> pa.Array:
     """What is noted about each row, in the order of the columns; null where nothing is."""
-    noted = [
-        (column, values[name]["flag"])
-        for name, column in given.items()
-        if "flag" in values[name] and values[name]["flag"].null_count < len(values[name]["flag"])
-    ]
+    noted = [(column, flag) for name, column in given.items() if (flag := values[name].flag) is not None]
     flags = pa.nulls(rows, pa.string())
     if not noted:
         return flags

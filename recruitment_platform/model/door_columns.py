@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,6 +35,10 @@ class Coded:
             return of_values if wanted is None else of_values.filter(wanted)
         return of_values.take(self.codes if wanted is None else self.codes.filter(wanted))
 
+    def numpy_codes(self) -> npt.NDArray[np.int32] | None:
+        """The codes as NumPy has them."""
+        return None if self.codes is None else self.codes.cast(pa.int32()).to_numpy()
+
 
 def coded_texts(column: pa.ChunkedArray) -> Coded:
     """The column's values as the texts that DuckDB gives them, `large_string` or null.
@@ -52,7 +57,7 @@ def coded_texts(column: pa.ChunkedArray) -> Coded:
         whole = column.combine_chunks()
         sample = whole.slice(0, _SAMPLE)
         if 2 * pc.count_distinct(sample, mode="all").as_py() <= len(sample):
-            return _by_dictionary(whole.dictionary_encode())
+            return _by_dictionary(whole.dictionary_encode("encode"))
     return Coded(_texts(column))
 
 
@@ -67,7 +72,11 @@ def _by_dictionary(column: pa.DictionaryArray) -> Coded:
         return Coded(_texts(pa.chunked_array([values.take(codes)])))
     texts = _texts(pa.chunked_array([values]))
     if codes.null_count:
-        codes = codes.fill_null(len(texts))
+        # By hand: Arrow's `fill_null` takes three times as long.
+        whole = codes.cast(pa.int32())
+        numbers = np.frombuffer(whole.buffers()[1], np.int32)[whole.offset : whole.offset + len(whole)]
+        is_null = whole.is_null().to_numpy(zero_copy_only=False)
+        codes = pa.array(np.where(is_null, np.int32(len(texts)), numbers))
         texts = pa.concat_arrays([texts, pa.nulls(1, texts.type)])
     return Coded(texts, codes)
 

@@ -5,7 +5,7 @@ What belongs here: what is there already, and how a block gets there. What does 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +36,12 @@ class Destination(Protocol):
         """Whether the block, of so many rows, is there."""
         ...
 
-    def take(self, block: Block, before: int, raw: pa.Table) -> None:
-        """Brings the block's rows there; returns when they are there for certain."""
+    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
+        """Does what can be done before the block's turn comes, at the same time as other blocks.
+
+        What is returned brings the block's rows there, told how many of their day come before them; it returns when
+        they are there for certain.
+        """
         ...
 
 
@@ -58,21 +62,26 @@ class LakeDestination:
         """Whether the lake's progress is at the block's end."""
         return self.lake.progress(block.simulation.source(block.day)) >= before + rows
 
-    def take(self, block: Block, before: int, raw: pa.Table) -> None:
-        """Takes what is missing of the block in."""
+    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
+        """Judges the block; what is returned takes in what is missing of it."""
         source = block.simulation.source(block.day)
-        end = before + len(raw)
-        while (after := self.lake.progress(source)) < end:
-            rest = raw.slice(after - before)
-            judged = judged_block(block, rest, after + 1, self.first_day)
-            self.lake.append(
-                source,
-                accepted=judged.accepted,
-                rejected=_rejected(rest, judged.rejected, source, after + 1, block.day),
-                after=after,
-                last_position=end,
-                received=len(rest),
-            )
+        judged = judged_block(block, raw, 1, self.first_day)
+        rejected = _rejected(raw, judged.rejected, source, block.day)
+        rows = len(raw)
+
+        def take(before: int) -> None:
+            while (after := self.lake.progress(source)) < before + rows:
+                known = after - before
+                self.lake.append(
+                    source,
+                    accepted=_moved(judged.accepted, known, before),
+                    rejected=[replace(row, position=row.position + before) for row in rejected if row.position > known],
+                    after=after,
+                    last_position=before + rows,
+                    received=rows - known,
+                )
+
+        return take
 
 
 @dataclass(frozen=True)
@@ -96,12 +105,16 @@ class LogDestination:
         """Whether all of the block was delivered."""
         return self._noted(block).exists()
 
-    def take(self, block: Block, before: int, raw: pa.Table) -> None:
-        """Sends the whole block, and notes it once it is delivered."""
-        # First of all, that the topic is ours: what is killed now can be run again.
-        write_durably(self._folder / "topic", b"", replacing=True)
-        self.send(raw)
-        write_durably(self._noted(block), b"", replacing=True)
+    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
+        """What is returned sends the whole block, and notes it once it is delivered."""
+
+        def take(_: int) -> None:
+            # First of all, that the topic is ours: what is killed now can be run again.
+            write_durably(self._folder / "topic", b"", replacing=True)
+            self.send(raw)
+            write_durably(self._noted(block), b"", replacing=True)
+
+        return take
 
     @property
     def _folder(self) -> Path:
@@ -135,10 +148,18 @@ def other_data(what: str, another: str) -> InputError:
     return InputError(f"{what}, with which simulated ones must not mix; simulate in another {another}")
 
 
-def _rejected(raw: pa.Table, judged: pa.Table, source: str, first_position: int, day: date) -> list[RejectedRow]:
-    """The rejected rows as they came; their ingest day is the simulated one."""
+def _moved(accepted: pa.Table, known: int, before: int) -> pa.Table:
+    """The rows behind so many, at the positions that they have when so many others come before them."""
+    if known:
+        accepted = accepted.filter(pc.greater(accepted["position"], known))
+    place = accepted.schema.get_field_index("position")
+    return accepted.set_column(place, accepted.field(place), pc.add(accepted["position"], before))
+
+
+def _rejected(raw: pa.Table, judged: pa.Table, source: str, day: date) -> list[RejectedRow]:
+    """The rejected rows as they came, at positions from 1; their ingest day is the simulated one."""
     positions = judged["position"]
-    contents = row_texts(raw.take(pc.subtract(positions, first_position)))
+    contents = row_texts(raw.take(pc.subtract(positions, 1)))
     return [
         RejectedRow(TRACKING.name, source, position, reason, row_content(content), day)
         for position, reason, content in zip(positions.to_pylist(), judged["reason"].to_pylist(), contents, strict=True)

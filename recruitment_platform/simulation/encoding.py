@@ -5,6 +5,7 @@ values (`events`), or spellings that must be rejected (`faults`).
 """
 
 from decimal import Decimal
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, assembled, joined, picked, spelled
-from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
+from recruitment_platform.simulation.text import as_ints, replaced, spelled
+from recruitment_platform.simulation.times import DAY, HOUR, MINUTE
 
 INTS = ("{}.0", "{}", "{}.", " {} ", "{}.00")
 INT_SHARES = (0.6, 0.385, 0.005, 0.005, 0.005)
@@ -36,32 +38,50 @@ EPOCH_FROM, EPOCH_UNTIL = 20 * 365 * DAY, 130 * 365 * DAY
 
 
 def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """The tracking columns of these intents as text, in the contract's order; `raw_column` holds `raw_text`."""
+    """The tracking columns of these intents as text, in the contract's order; `raw_column` holds `raw_text`.
+
+    Columns of few values are dictionaries, of which a value may be null.
+    """
     count = len(intents)
-    null_form = rng.choice(len(NULLS), count, p=NULL_SHARES)
-    nulls = picked(NULLS, null_form)
-    text_nulls = picked([None, ""], np.minimum(null_form, 1))
-    int_form = rng.choice(len(INTS), count, p=INT_SHARES)
+    null_form = chosen(rng, NULL_SHARES, count)
+    int_form = chosen(rng, INT_SHARES, count)
     raw: dict[str, pa.Array] = {}
     for column in TRACKING.columns:
         values = intents[column.name].combine_chunks()
         match column.type.kind:
             case "int":
-                text = spelled(as_ints(values), int_form, lambda value, form: INTS[form].format(value))
-                raw[column.name] = pc.coalesce(text, nulls)
+                raw[column.name] = spelled(as_ints(values), int_form, _int, NULLS, null_form)
             case "decimal":
-                raw[column.name] = pc.coalesce(spelled(as_ints(values), rng.integers(0, 6, count), _money), nulls)
+                raw[column.name] = spelled(as_ints(values), rng.integers(0, 6, count), _money, NULLS, null_form)
             case "timestamp":
-                raw[column.name] = pc.coalesce(_times(as_ints(values), rng), nulls)
+                raw[column.name] = _times(as_ints(values), null_form, rng)
             case _:
-                raw[column.name] = pc.coalesce(values, text_nulls)
-    upper = pa.array(rng.random(count) < 0.01)
-    raw["create_time"] = pc.if_else(upper, pc.utf8_upper(raw["create_time"]), raw["create_time"])
-    spoilt = intents["raw_column"].combine_chunks()
-    for name in pc.unique(spoilt.drop_null()).to_pylist():
-        here = pc.fill_null(pc.equal(spoilt, name), False)
-        raw[name] = pc.if_else(here, intents["raw_text"].combine_chunks(), raw[name])
+                raw[column.name] = _with_empty_ones(values, null_form > 0)
+    upper = np.flatnonzero(rng.random(count) < 0.01)
+    raw["create_time"] = replaced(raw["create_time"], upper, pc.utf8_upper(raw["create_time"].take(pa.array(upper))))
+    spoilt = np.flatnonzero(intents["raw_column"].is_valid())
+    columns = np.array(intents["raw_column"].take(pa.array(spoilt)).to_pylist())
+    for name in np.unique(columns).tolist():
+        rows = spoilt[columns == name]
+        texts = intents["raw_text"].take(pa.array(rows)).combine_chunks().dictionary_decode()
+        raw[name] = replaced(raw[name], rows, texts)
     return pa.table(raw)
+
+
+def _with_empty_ones(texts: pa.Array, empty: npt.NDArray[np.bool_]) -> pa.Array:
+    """The texts, plain or a dictionary, of whose nulls those that are `empty` are empty texts."""
+    if not texts.null_count:
+        return texts
+    if not pa.types.is_dictionary(texts.type):
+        rows = np.flatnonzero(empty & texts.is_null().to_numpy(zero_copy_only=False))
+        return replaced(texts, rows, pa.repeat("", len(rows)))
+    codes = texts.indices.fill_null(-1).to_numpy()
+    codes = np.where(codes < 0, np.int32(len(texts.dictionary)) + empty, codes)
+    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, pa.array([None, ""])]))
+
+
+def _int(value: int, form: int) -> str:
+    return INTS[form].format(value)
 
 
 def _money(micros: int, form: int) -> str:
@@ -83,55 +103,26 @@ def _money(micros: int, form: int) -> str:
             return shortest.removeprefix("0") or "0."
 
 
-def _times(times: Ints, rng: np.random.Generator) -> pa.Array:
-    """Each time in one of the forms of real ones, without losing precision; null where it is `NONE`."""
-    count = len(times)
-    form = rng.choice(len(TIME_SHARES), count, p=TIME_SHARES)
+def _times(times: Ints, null_form: Ints, rng: np.random.Generator) -> pa.Array:
+    """Each time in one of the forms of real ones, without losing precision; a spelling of null where it is `NONE`."""
+    from recruitment_platform.simulation.kernels import time_texts
+
+    form = chosen(rng, TIME_SHARES, len(times))
     form[(times < EPOCH_FROM) | (times > EPOCH_UNTIL)] = 0
-    form[times == NONE] = NO_TIME
-    shift = np.array([*(shift for _, shift in ZONES), 0, 0, 0])[form]
-    whole, milli = times % SECOND == 0, times % 1_000 == 0
-    local = times + np.where(times == NONE, 0, shift)
-    in_text = form < EPOCH_SECONDS
-    parts = []
-    for unit, microseconds, fits in (
-        ("s", SECOND, whole),
-        ("ms", 1_000, milli & ~whole),
-        ("us", 1, ~milli),
-    ):
-        rows = np.flatnonzero(in_text & fits)
-        stamps = pc.cast(pa.array(local[rows] // microseconds).cast(pa.timestamp(unit)), pa.string())
-        parts.append((rows, stamps))
-    texts = assembled(count, parts)
-    with_t = np.flatnonzero((form == 1) | (form == 2))
-    others = np.flatnonzero(in_text & (form != 1) & (form != 2))
-    texts = assembled(
-        count,
-        [(with_t, pc.replace_substring(texts.take(with_t), " ", "T")), (others, texts.take(others))],
+    form = np.where(times == NONE, NO_TIME + null_form, form)
+    octets, offsets = time_texts(times, form, *_time_forms())
+    is_null = form == NO_TIME + NULLS.index(None)
+    buffers = (np.packbits(~is_null, bitorder="little"), offsets, octets)
+    return pa.Array.from_buffers(pa.string(), len(times), [*map(pa.py_buffer, buffers)])
+
+
+@cache
+def _time_forms() -> tuple[Ints, npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """(shifts, separators, tails, where these begin and end) of the forms of times, and of nulls behind them."""
+    tails = [*(suffix for suffix, _ in ZONES), "", "", *(null or "" for null in NULLS)]
+    return (
+        np.array([shift for _, shift in ZONES]),
+        np.frombuffer(b" TT" + b" " * (len(ZONES) - 3), np.uint8),
+        np.frombuffer("".join(tails).encode(), np.uint8),
+        np.cumsum([0, *map(len, tails)], dtype=np.int32),
     )
-    suffixed = joined(texts, picked([*(suffix for suffix, _ in ZONES), None, None, None], form))
-    return pc.coalesce(suffixed, assembled(count, _numbers(times, form, whole, milli)))
-
-
-def _numbers(
-    times: Ints,
-    form: npt.NDArray[np.int64],
-    whole: npt.NDArray[np.bool_],
-    milli: npt.NDArray[np.bool_],
-) -> list[tuple[Ints, pa.Array]]:
-    """Times as numbers: seconds (with milliseconds as a fraction), milliseconds, microseconds."""
-
-    def text(values: Ints) -> pa.Array:
-        return pc.cast(pa.array(values), pa.string())
-
-    seconds = np.flatnonzero((form == EPOCH_SECONDS) & whole)
-    fractions = np.flatnonzero((form == EPOCH_SECONDS) & milli & ~whole)
-    millis = np.flatnonzero((form == EPOCH_FINE) & milli)
-    micros = np.flatnonzero(((form == EPOCH_SECONDS) | (form == EPOCH_FINE)) & ~milli)
-    thousandths = pc.utf8_lpad(text(times[fractions] % SECOND // 1_000), 3, "0")
-    return [
-        (seconds, text(times[seconds] // SECOND)),
-        (fractions, pc.binary_join_element_wise(text(times[fractions] // SECOND), thousandths, ".")),
-        (millis, text(times[millis] // 1_000)),
-        (micros, text(times[micros])),
-    ]

@@ -12,20 +12,30 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from recruitment_platform.model.contract import TRACKING
+from recruitment_platform.model.contract import TRACKING, Column
+from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints, Market, terms_at
 from recruitment_platform.simulation.record import Simulation
-from recruitment_platform.simulation.text import hex_digits, joined, of_fixed_width, picked, spelled
+from recruitment_platform.simulation.text import joined, picked, placed, spelled, with_hex_digits
 from recruitment_platform.simulation.times import client_times, day_count, event_times, microseconds, receive_ticks
 
 FIRST, DUPLICATE, CONFLICT = 0, 1, 2
 """What an arrival is to its event: the content that counts, the same again, or other content that does not count."""
 
-TYPED = pa.schema(
-    pa.field(column.name, pa.string() if column.type.kind == "text" else pa.int64()) for column in TRACKING.columns
-)
+OWN_TEXTS = frozenset({"create_time", "ed", "uid"})
+"""Text columns whose values seldom come again; the others are dictionaries."""
+
+CODED = pa.dictionary(pa.int32(), pa.string())
+
+
+def _type(column: Column) -> pa.DataType:
+    if column.type.kind != "text":
+        return pa.int64()
+    return pa.string() if column.name in OWN_TEXTS else CODED
+
+
+TYPED = pa.schema(pa.field(column.name, _type(column)) for column in TRACKING.columns)
 
 INTENT = pa.schema(
     [
@@ -38,9 +48,9 @@ INTENT = pa.schema(
         pa.field("publisher", pa.int64()),
         pa.field("arrival", pa.int8()),
         pa.field("spend", pa.int64()),  # micros that this arrival adds to the truth
-        pa.field("reason", pa.string()),  # why it must be rejected, null where it must not
-        pa.field("raw_column", pa.string()),  # column in which something else arrives than is intended
-        pa.field("raw_text", pa.string()),
+        pa.field("reason", CODED),  # why it must be rejected, null where it must not
+        pa.field("raw_column", CODED),  # column in which something else arrives than is intended
+        pa.field("raw_text", CODED),
     ],
 )
 
@@ -120,6 +130,12 @@ DEVICES = tuple(
 OFFSETS = (-420,) * 40 + (0, 0, 240, -330, -600, 300)
 UTM = (None,) * 60 + ("newsletter", "autumn fair", "html", "tuyển dụng")
 
+USERS = ("", *(f',"userId":{user}' for user in range(1, 5_000)))
+"""What the custom event says of who is logged in, if anyone is."""
+
+OLDER = '{"customevent":"detail","jobid":5}'
+"""The whole custom event of an older pixel."""
+
 TICKS_BEFORE_1970 = 0x01B21DD213814000
 """From the Gregorian calendar's first day to 1970, in the 100 ns of a TimeUUID (RFC 9562)."""
 
@@ -162,9 +178,9 @@ def time_uuids(ticks: Ints, clock: int, nodes: npt.NDArray[np.uint64]) -> pa.Arr
         stamp >> np.uint64(32) & np.uint64(0xFFFF),
         stamp >> np.uint64(48),
     )
-    first = hex_digits(low << np.uint64(32) | middle << np.uint64(16) | high | np.uint64(0x1000))
-    last = hex_digits((np.uint64(0x8000 | clock) << 48) | nodes)
-    return of_fixed_width(first[:, :8], b"-", first[:, 8:12], b"-", first[:, 12:], b"-", last[:, :4], b"-", last[:, 4:])
+    first = low << np.uint64(32) | middle << np.uint64(16) | high | np.uint64(0x1000)
+    last = (np.uint64(0x8000 | clock) << np.uint64(48)) | nodes
+    return with_hex_digits("00000000-0000-0000-0000-000000000000", first, last)
 
 
 def intended(block: Block, stream: str, count: int) -> pa.Table:
@@ -176,7 +192,7 @@ def intended(block: Block, stream: str, count: int) -> pa.Table:
     received = ticks // 10
     client = client_times(rng, simulation, block.day, received)
     event = event_times(simulation, client, received)
-    kind = rng.choice(len(KINDS), count, p=list(KIND_SHARES.values()))
+    kind = chosen(rng, tuple(KIND_SHARES.values()), count)
     job, job_in_ed, carrier = _jobs(rng, simulation, market, kind)
     in_column = (carrier != NOWHERE) & (carrier != ED)
     resolved_job = np.where(carrier == ED, job_in_ed, np.where(in_column, job, NONE))
@@ -190,7 +206,7 @@ def intended(block: Block, stream: str, count: int) -> pa.Table:
     publisher_id = np.where(in_column, publisher, NONE)
     resolved_publisher = np.where(publisher_id == NONE, publisher_in_ed, publisher_id)
 
-    bid = rng.choice(list(BIDS), count, p=list(BIDS.values()))
+    bid = np.array(list(BIDS))[chosen(rng, tuple(BIDS.values()), count)]
     bid[~in_column & (rng.random(count) < 0.9)] = NONE
     visitor = (rng.random(count) ** 2 * max(40, simulation.events_per_day // 5)).astype(np.int64)
     nodes = rng.integers(0, 1 << 47, 24, dtype=np.uint64)[rng.integers(0, 24, count)] | np.uint64(1 << 40)
@@ -224,7 +240,8 @@ def _column(values: pa.Array | npt.NDArray[np.integer] | None, field: pa.Field, 
     if values is None:
         return pa.nulls(count, field.type)
     if isinstance(values, np.ndarray):
-        return pa.array(values, field.type, mask=values == NONE)
+        is_none = values == NONE
+        return pa.array(values, field.type, mask=is_none if is_none.any() else None)
     return values
 
 
@@ -236,7 +253,7 @@ def _jobs(
 ) -> tuple[Ints, Ints, npt.NDArray[np.int64]]:
     """(job, job in `ed` or `NONE`, where the job is carried) of each event."""
     count = len(kind)
-    job = market.job_ids[market.busy[rng.choice(len(market.busy), count, p=market.busy_weights)]]
+    job = market.job_ids[market.busy[chosen(rng, market.busy_weights.tolist(), count)]]
     if "unknown_jobs" in simulation.faults:
         last = int(market.job_ids[-1])
         gaps = np.setdiff1d(np.arange(1, last), market.job_ids)
@@ -287,24 +304,41 @@ def _custom_events(
     def named(key: str, forms: tuple[str, ...]) -> Callable[[int, int], str]:
         return lambda value, form: f',"{key}":{forms[form].format(value)}'
 
-    job_forms = rng.choice(5, count, p=[0.55, 0.43, 0.005, 0.005, 0.01])
-    jobs = spelled(job, job_forms, named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")))
-    jobs = pc.coalesce(jobs, picked(["", ',"jobId":null', ',"jobId":""'], rng.choice(3, count, p=[0.8, 0.1, 0.1])))
-    publishers = spelled(publisher, rng.integers(0, 2, count), named("publisherId", ('"{}"', "{}")))
-    vague = ["", ',"publisherId":"4,1,2,3,5"', ',"publisherId":null', ',"publisherId":"direct"']
-    publishers = pc.coalesce(publishers, picked(vague, rng.choice(4, count, p=[0.2, 0.6, 0.1, 0.1])))
-    users = pc.cast(pa.array(rng.integers(1, 5_000, count)), pa.string())
-    users = pc.if_else(pa.array(rng.random(count) < 0.5), joined(',"userId":', users), "")
-    alive = picked(
-        ["", ',"stayed_alive":30', ',"stayed_alive":60'], np.where(kind == KINDS.index("alive"), 1 + job % 2, 0)
-    )
-    # Only the first level counts: this job is another page's.
-    nested = picked(["", ',"referrer":{"jobId":999,"publisherId":9}'], (rng.random(count) < 0.01).astype(np.int64))
-    heads = picked([f'{{"customEvent":"{name}"' for name in KINDS], kind)
-    ed = joined(heads, nested, jobs, publishers, users, alive, "}")
+    job_forms = chosen(rng, (0.55, 0.43, 0.005, 0.005, 0.01), count)
+    no_job = chosen(rng, (0.8, 0.1, 0.1), count)
+    publisher_forms = rng.integers(0, 2, count)
+    no_publisher = chosen(rng, (0.2, 0.6, 0.1, 0.1), count)
+    users = rng.integers(1, len(USERS), count)
+    users[rng.random(count) >= 0.5] = 0
+    has_referrer = rng.random(count) < 0.01
     # Some page views come from an older pixel, whose lower case keys name nothing.
-    older = pc.if_else(pa.array((kind == 0) & (rng.random(count) < 0.005)), '{"customevent":"detail","jobid":5}', None)
-    ed = pc.if_else(pa.array(has_ed), ed, older)
+    is_older = (kind == 0) & (rng.random(count) < 0.005)
+    rows = np.flatnonzero(has_ed | is_older)
+    kind, older = kind[rows], is_older[rows]
+    is_alive = kind == KINDS.index("alive")
+    parts = [
+        picked([*(f'{{"customEvent":"{name}"' for name in KINDS), OLDER], np.where(older, len(KINDS), kind)),
+        # Only the first level counts: this job is another page's.
+        picked(["", ',"referrer":{"jobId":999,"publisherId":9}'], (has_referrer[rows] & ~older).astype(np.int8)),
+        spelled(
+            np.where(older, NONE, job[rows]),
+            job_forms[rows],
+            named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")),
+            instead=["", ',"jobId":null', ',"jobId":""'],
+            which=np.where(older, 0, no_job[rows]),
+        ),
+        spelled(
+            np.where(older, NONE, publisher[rows]),
+            publisher_forms[rows],
+            named("publisherId", ('"{}"', "{}")),
+            instead=["", ',"publisherId":"4,1,2,3,5"', ',"publisherId":null', ',"publisherId":"direct"'],
+            which=np.where(older, 0, no_publisher[rows]),
+        ),
+        picked(USERS, np.where(older, 0, users[rows])),
+        picked(["", ',"stayed_alive":30', ',"stayed_alive":60'], np.where(is_alive, 1 + job[rows] % 2, 0)),
+        picked(["}", ""], older.astype(np.int8)),
+    ]
+    ed = placed(count, rows, joined(*(part.dictionary_decode() for part in parts)))
     return ed, np.where(has_ed, publisher, NONE)
 
 
@@ -318,31 +352,33 @@ def _surroundings(
     count = len(visitor)
     mixed = visitor.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(simulation.seed % 2**32)
     mixed ^= mixed >> np.uint64(29)
-    digits = hex_digits(mixed * np.uint64(0xBF58476D1CE4E5B9))
+    visitors = mixed * np.uint64(0xBF58476D1CE4E5B9)
     device = (mixed >> np.uint64(7)).astype(np.int64) % len(DEVICES)
     ua, bn, depth, sr, vp, md = zip(*DEVICES, strict=True)
     depths = np.array(depth)[device]
     depths[rng.random(count) < 0.01] = NONE
-    pages = picked([SITE + page for page in PAGES], rng.integers(0, len(PAGES), count))
-    job_pages = spelled(
+    page = rng.integers(0, len(PAGES), count)
+    pages = spelled(
         job,
         rng.integers(0, 3, count),
         lambda value, form: f"{SITE}/job/{value * 2654435761 % 2**32:08x}?param1={value}&param2={form}",
+        instead=[SITE + page for page in PAGES],
+        which=page,
     )
     utm = rng.integers(0, len(UTM), count)
     referrers = [None] * 8 + [SITE + page for page in PAGES]
     return {
-        "uid": of_fixed_width(b"1-", digits[:, :8], b"-", digits[:, 8:]),
+        "uid": with_hex_digits("1-00000000-00000000", visitors),
         "ua": picked(ua, device),
         "bn": picked(bn, device),
         "cd": depths,
         "sr": picked(sr, device),
         "vp": picked(vp, device),
         "md": picked(md, device),
-        "de": picked(["UTF-8", "utf-8", None], rng.choice(3, count, p=[0.97, 0.02, 0.01])),
+        "de": picked(["UTF-8", "utf-8", None], chosen(rng, (0.97, 0.02, 0.01), count)),
         "tz": np.array(OFFSETS)[visitor % len(OFFSETS)],
-        "dl": pc.coalesce(job_pages, pages),
-        "dt": picked(TITLES, rng.choice(len(TITLES), count, p=[0.9, 0.04, 0.02, 0.03, 0.01])),
+        "dl": pages,
+        "dt": picked(TITLES, chosen(rng, (0.9, 0.04, 0.02, 0.03, 0.01), count)),
         "rl": picked(referrers, rng.integers(0, len(referrers), count)),
         "utm_source": picked(UTM, utm),
         "utm_medium": picked([None if name is None else "email" for name in UTM], utm),

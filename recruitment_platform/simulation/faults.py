@@ -9,14 +9,17 @@
 What does not belong here: the facts that all this must lead to (`truth`).
 """
 
-import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.events import (
@@ -31,13 +34,19 @@ from recruitment_platform.simulation.events import (
     intended,
     time_uuids,
 )
-from recruitment_platform.simulation.market import NONE
+from recruitment_platform.simulation.market import NONE, Ints
+from recruitment_platform.simulation.text import as_ints, picked
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds
 
-Row = dict[str, Any]
+MASK = 2**64 - 1
+PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
+"""XXH64's."""
+
+_START = PRIMES[4] + 8 * len(TRACKING.columns)
+"""Of the hash of a row's hashes of its columns."""
 
 MOST_ADDED = 2_000
-"""Rows of a fault that a block gets at most: each is made on its own, in Python."""
+"""Rows of a fault that a block gets at most: some are made on their own, in Python."""
 
 
 def added(block: Block) -> list[pa.Table]:
@@ -68,125 +77,206 @@ def _eve(block: Block) -> Block | None:
 def _duplicates(block: Block) -> list[pa.Table]:
     """Half of the stream's events come again on their day, the others on the next one."""
 
-    def again(rows: pa.Table, arrived: pa.Array) -> pa.Table:
-        count = len(rows)
-        changed = {
-            "arrived": arrived,
-            "arrival": pa.array(np.full(count, DUPLICATE, np.int8)),
-            "spend": pa.array(np.zeros(count, np.int64)),
-        }
-        for name, values in changed.items():
-            rows = rows.set_column(rows.schema.get_field_index(name), INTENT.field(name), values)
-        return rows
+    def again(rows: pa.Table, arrived: npt.NDArray[np.int64]) -> pa.Table:
+        return _changed(rows, arrived=arrived, arrival=DUPLICATE, spend=0)
 
     events = intended(block, "duplicates", _size(block, 0.02))
     half = len(events) // 2
     # Every other one follows at once, the rest within the hour.
     delay = np.where(np.arange(half) % 2 == 0, 1, np.arange(half) * SECOND % HOUR)
     same_day = events.slice(0, half)
-    tables = [events, again(same_day, pa.array(same_day["received"].to_numpy() + delay))]
+    tables = [events, again(same_day, same_day["received"].to_numpy() + delay)]
     eve = _eve(block)
     if eve is not None:
         former = intended(eve, "duplicates", _size(eve, 0.02))
         next_day = former.slice(len(former) // 2)
-        tables.append(again(next_day, pa.array(next_day["received"].to_numpy() + DAY)))
+        tables.append(again(next_day, next_day["received"].to_numpy() + DAY))
     return tables
 
 
+def _changed(rows: pa.Table, **columns: pa.Array | npt.NDArray[np.int64] | str | int) -> pa.Table:
+    """The rows with these values in these columns, `NONE` for null, or this one in all of them."""
+    for name, values in columns.items():
+        field = INTENT.field(name)
+        if isinstance(values, str | int):
+            values = pa.repeat(values, len(rows))
+        elif isinstance(values, np.ndarray):
+            values = pa.array(values, mask=values == NONE)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, values.cast(field.type))
+    return rows
+
+
+def _clicks(rows: pa.Table) -> pa.Table:
+    bid = as_ints(rows["bid"])
+    return _changed(rows, custom_track="click", kind=CLICKS[0], spend=np.where(bid == NONE, 0, bid))
+
+
+CLICK, DEARER, OTHER_JOB, ALIVE, HOURS_BEFORE, A_DAY_BEFORE = range(6)
+"""Versions of a click: as it is, with a higher bid, without its job, as another event, with an earlier time."""
+
+SAME_DAY = ((CLICK, DEARER), (CLICK, OTHER_JOB, ALIVE), (ALIVE, DEARER), (CLICK, HOURS_BEFORE), (CLICK, A_DAY_BEFORE))
+"""The contents of one id that arrive on one day, click by click in turn; those of every sixth one arrive on two."""
+
+_TURNS = len(SAME_DAY) + 1
+
+
 def _conflicts(block: Block) -> pa.Table:
-    today = _conflicting(block)
-    rows = [row for row, next_day in today if not next_day]
+    clicks = _clicks_of_conflicts(block)
+    tables = [_on_one_day(block, clicks), clicks.take(_on_two_days(clicks))]
     eve = _eve(block)
     if eve is not None:
-        rows += [{**row, "arrived": row["arrived"] + DAY} for row, next_day in _conflicting(eve) if next_day]
-    return pa.Table.from_pylist(rows, INTENT)
+        tables.append(_on_the_next_day(eve, _clicks_of_conflicts(eve)))
+    return pa.concat_tables(tables)
 
 
-def _conflicting(block: Block) -> list[tuple[Row, bool]]:
-    """(row, whether it arrives on the next day): contents of the same ids, judged."""
-    judged: list[tuple[Row, bool]] = []
-    for number, row in enumerate(intended(block, "conflicts", _size(block, 0.004)).to_pylist()):
-        click = _as_click(row)
-        dearer = _with_bid(click, (click["bid"] or 0) + 1_250_000 + number)
-        other_job = {**click, "job_id": 0, "job": 0, "ua": "curl/8.4.0"}
-        alive = {**click, "custom_track": "alive", "kind": KINDS.index("alive"), "spend": 0}
-        match number % 6:
-            case 0:
-                judged += [(version, False) for version in _judged(block, [click, dearer])]
-            case 1:
-                judged += [(version, False) for version in _judged(block, [click, other_job, alive])]
-            case 2:
-                judged += [(version, False) for version in _judged(block, [alive, dearer])]
-            case 3:
-                judged += [(version, False) for version in _judged(block, [click, _hours_before(block, click, 2)])]
-            case 4:
-                judged += [(version, False) for version in _judged(block, [click, _hours_before(block, click, 26)])]
-            case _:
-                judged += _judged_later(click, dearer)
-    return judged
+def _clicks_of_conflicts(block: Block) -> pa.Table:
+    return _clicks(intended(block, "conflicts", _size(block, 0.004)))
 
 
-def _as_click(row: Row) -> Row:
-    click = {**row, "custom_track": "click", "kind": CLICKS[0]}
-    return _with_bid(click, row["bid"])
+def _on_two_days(clicks: pa.Table) -> Ints:
+    """The numbers of the clicks that have a second content on the next day."""
+    return np.arange(len(SAME_DAY), len(clicks), _TURNS)
 
 
-def _with_bid(click: Row, micros: int | None) -> Row:
-    return {**click, "bid": micros, "spend": micros or 0}
+def _on_one_day(block: Block, clicks: pa.Table) -> pa.Table:
+    """Contents of one id that arrive on one day, by rule 1: of each event day, the smallest hash counts."""
+    which = [
+        (number, version)
+        for number in range(len(clicks))
+        if number % _TURNS < len(SAME_DAY)
+        for version in SAME_DAY[number % _TURNS]
+    ]
+    numbers, versions = np.array(which).reshape(-1, 2).T
+    rows = _versions(block, clicks, numbers, versions)
+    days, _ = local_days_hours(rows["event"].to_numpy(), block.simulation.zone)
+    smallest: dict[tuple[int, int], int] = {}
+    seen: set[tuple[int, int]] = set()
+    contents = list(zip(numbers.tolist(), days.tolist(), _hashes(rows), strict=True))
+    for number, day, own in contents:
+        smallest[number, day] = min(own, smallest.get((number, day), own))
+    arrival = np.full(len(rows), CONFLICT)
+    for position, (number, day, own) in enumerate(contents):
+        if (number, own) in seen:
+            arrival[position] = DUPLICATE
+        elif own == smallest[number, day]:
+            arrival[position] = FIRST
+        seen.add((number, own))
+    return _changed(rows, arrival=arrival, spend=np.where(arrival == FIRST, rows["spend"].to_numpy(), 0))
 
 
-def _hours_before(block: Block, click: Row, hours: int) -> Row:
-    """The same id with a client's time so many hours before, though not before the opening."""
-    opened = microseconds(block.simulation.opened_at)
-    client = max(click["event"] - hours * HOUR, opened)
-    return {**click, "ts": client, "event": _event_time(block, client, click["received"])}
+def _on_the_next_day(block: Block, clicks: pa.Table) -> pa.Table:
+    """Contents that differ by the bid alone from those of the clicks, a day after them, by rule 1.
 
-
-def _event_time(block: Block, client: int | None, received: int) -> int:
-    clients = np.array([NONE if client is None else client])
-    return int(event_times(block.simulation, clients, np.array([received]))[0])
-
-
-def _judged(block: Block, versions: list[Row]) -> list[Row]:
-    """Rule 1 for contents of one id that arrive on one day: of each event day, the smallest hash counts."""
-    days, _ = local_days_hours(np.array([version["event"] for version in versions]), block.simulation.zone)
-    hashes = [payload_hash(version) for version in versions]
-    judged: list[Row] = []
-    for position, (version, day, own) in enumerate(zip(versions, days, hashes, strict=True)):
-        rivals = [other for other, rival_day in zip(hashes, days, strict=True) if rival_day == day]
-        if own in hashes[:position]:
-            arrival = DUPLICATE
-        elif own == min(rivals):
-            arrival = FIRST
-        else:
-            arrival = CONFLICT
-        judged.append({**version, "arrival": arrival, "spend": version["spend"] if arrival == FIRST else 0})
-    return judged
-
-
-def _judged_later(click: Row, dearer: Row) -> list[tuple[Row, bool]]:
-    """Rule 1 for a content that arrives on the next day, and differs by its bid alone.
-
-    Until then the first one counts. Where the second one wins, it adds what its bid is more than the first one's:
+    Until then the first ones count. Where the second one wins, it adds what its bid is more than the first one's:
     truths of receive days add up, whatever days are simulated so far.
     """
-    more = dearer["spend"] - click["spend"] if payload_hash(dearer) < payload_hash(click) else 0
-    return [(click, False), ({**dearer, "arrival": CONFLICT, "spend": more}, True)]
+    numbers = _on_two_days(clicks)
+    first, second = (_versions(block, clicks, numbers, np.full(len(numbers), what)) for what in (CLICK, DEARER))
+    wins = [later < former for former, later in zip(_hashes(first), _hashes(second), strict=True)]
+    more = np.where(wins, second["spend"].to_numpy() - first["spend"].to_numpy(), 0)
+    return _changed(second, arrived=second["arrived"].to_numpy() + DAY, arrival=CONFLICT, spend=more)
+
+
+def _versions(block: Block, clicks: pa.Table, numbers: Ints, versions: Ints) -> pa.Table:
+    """The given versions of the clicks of these numbers."""
+    rows = clicks.take(pa.array(numbers))
+    bid, client, event = as_ints(rows["bid"]), as_ints(rows["ts"]), rows["event"].to_numpy()
+    dearer, alive, other = versions == DEARER, versions == ALIVE, versions == OTHER_JOB
+    bid = np.where(dearer, np.where(bid == NONE, 0, bid) + 1_250_000 + numbers, bid)
+    hours = np.select([versions == HOURS_BEFORE, versions == A_DAY_BEFORE], [2, 26], 0)
+    # Not before the opening.
+    earlier = np.maximum(event - hours * HOUR, microseconds(block.simulation.opened_at))
+    client = np.where(hours > 0, earlier, client)
+    return _changed(
+        rows,
+        bid=bid,
+        spend=np.where(alive | (bid == NONE), 0, bid),
+        ts=client,
+        event=event_times(block.simulation, client, rows["received"].to_numpy()),
+        custom_track=pc.if_else(pa.array(alive), "alive", rows["custom_track"].combine_chunks().cast(pa.string())),
+        kind=np.where(alive, KINDS.index("alive"), CLICKS[0]),
+        job_id=np.where(other, 0, as_ints(rows["job_id"])),
+        job=np.where(other, 0, as_ints(rows["job"])),
+        ua=pc.if_else(pa.array(other), "curl/8.4.0", rows["ua"].combine_chunks().cast(pa.string())),
+    )
+
+
+def _hashes(rows: pa.Table) -> list[int]:
+    """The `payload_hash` of each row."""
+    state = np.full(len(rows), _START, np.uint64)
+    for name in TRACKING.column_names:
+        values = rows[name].combine_chunks().cast(_plain(name)).to_pylist()
+        state = _with_word(state, np.array([_value_hash(value) for value in values], np.uint64))
+    hashes: list[int] = _avalanche(state).view(np.int64).tolist()
+    return hashes
 
 
 def payload_hash(row: Mapping[str, Any]) -> int:
     """Rule 1's hash of an intent's 29 columns, as a signed 64-bit integer.
 
-    The first 8 bytes, little endian, of the MD5 over the columns in the contract's order, joined by commas: `-` for
-    null, else the value's length in bytes of UTF-8, a colon, the value. Money is in micros, time in microseconds since
-    1970. Written apart from the door's own, so that one shows what is wrong with the other.
+    What `model.door_hash` defines, in plain Python, written apart from it, so that one shows what is wrong with the
+    other. Money is in micros, time in microseconds since 1970.
     """
-    parts = []
+    state = _START
     for column in TRACKING.columns:
-        value = row[column.name]
-        octets = b"" if value is None else str(value).encode()
-        parts.append(b"-" if value is None else b"%d:%s" % (len(octets), octets))
-    return int.from_bytes(hashlib.md5(b",".join(parts), usedforsecurity=False).digest()[:8], "little", signed=True)
+        state = _with_word(state, _value_hash(row[column.name]))
+    hashed: int = _avalanche(state)
+    return hashed - 2**64 if hashed >= 2**63 else hashed
+
+
+@lru_cache(maxsize=10_000)
+def _value_hash(value: str | int | None) -> int:
+    if value is None or value == "":
+        return 0
+    return xxh64(value.encode() if isinstance(value, str) else value.to_bytes(8, "little", signed=True))
+
+
+def xxh64(octets: bytes) -> int:
+    """XXH64 of the bytes, with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)."""
+    stripes = len(octets) // 32
+    state = PRIMES[4]
+    if stripes:
+        lanes = [PRIMES[0] + PRIMES[1], PRIMES[1], 0, -PRIMES[0]]
+        for words in struct.iter_unpack("<4Q", octets[: 32 * stripes]):
+            lanes = [_round(lane, word) for lane, word in zip(lanes, words, strict=True)]
+        state = sum(_rotated(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
+        for lane in lanes:
+            state = (state ^ _round(0, lane)) * PRIMES[0] + PRIMES[3]
+    state += len(octets)
+    rest = octets[32 * stripes :]
+    while len(rest) >= 8:
+        state = _with_word(state, int.from_bytes(rest[:8], "little"))
+        rest = rest[8:]
+    if len(rest) >= 4:
+        state = _rotated(state ^ int.from_bytes(rest[:4], "little") * PRIMES[0], 23) * PRIMES[1] + PRIMES[2]
+        rest = rest[4:]
+    for octet in rest:
+        state = _rotated(state ^ octet * PRIMES[4], 11) * PRIMES[0]
+    hashed: int = _avalanche(state)
+    return hashed
+
+
+# What follows is for integers of Python, and for arrays of 64 bits alike.
+
+
+def _round(lane: int, word: Any) -> Any:
+    return _rotated(word * PRIMES[1] + lane, 31) * PRIMES[0] & MASK
+
+
+def _with_word(state: Any, word: Any) -> Any:
+    return _rotated(state ^ _round(0, word), 27) * PRIMES[0] + PRIMES[3] & MASK
+
+
+def _rotated(number: Any, bits: int) -> Any:
+    number = number & MASK
+    return (number << bits | number >> 64 - bits) & MASK
+
+
+def _avalanche(state: Any) -> Any:
+    for bits, prime in ((33, PRIMES[1]), (29, PRIMES[2]), (32, 1)):
+        state = state & MASK
+        state = (state ^ state >> bits) * prime
+    return state & MASK
 
 
 @dataclass(frozen=True)
@@ -251,13 +341,27 @@ MALFORMED = (
 )
 
 
+_NEEDED = sorted({name for malady in MALFORMED for name in malady.needs or {}})
+
+
 def _malformed(block: Block) -> pa.Table:
-    rows = intended(block, "malformed", _size(block, 0.01)).to_pylist()
-    return pa.Table.from_pylist([_ill(block, row, number) for number, row in enumerate(rows)], INTENT)
+    rows = _clicks(intended(block, "malformed", _size(block, 0.01)))
+    ill = np.arange(len(rows)) % len(MALFORMED)
+    needed = {name: rows[name].combine_chunks().cast(_plain(name)) for name in _NEEDED}
+    for number, malady in enumerate(MALFORMED):
+        for name, value in (malady.needs or {}).items():
+            needed[name] = pc.if_else(pa.array(ill == number), pa.scalar(value, _plain(name)), needed[name])
+    rows = _changed(
+        rows,
+        **needed,
+        raw_column=picked([malady.column for malady in MALFORMED], ill),
+        raw_text=picked([malady.text for malady in MALFORMED], ill),
+        reason=picked([malady.reason for malady in MALFORMED], ill),
+    )
+    event = event_times(block.simulation, as_ints(rows["ts"]), rows["received"].to_numpy())
+    return _changed(rows, event=event)
 
 
-def _ill(block: Block, row: Row, number: int) -> Row:
-    malady = MALFORMED[number % len(MALFORMED)]
-    raw = {"raw_column": malady.column, "raw_text": malady.text, "reason": malady.reason}
-    ill = {**_as_click(row), **(malady.needs or {}), **raw}
-    return {**ill, "event": _event_time(block, ill["ts"], ill["received"])}
+def _plain(name: str) -> pa.DataType:
+    kind = INTENT.field(name).type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -178,11 +178,15 @@ def make_market(seed: int, opening: date, currency_spellings: Sequence[str]) -> 
 
 def terms_at(market: Market, jobs: Ints, changed: npt.NDArray[np.bool_]) -> JobTerms:
     """Campaign, group and company of each of these jobs, before or after the change; `NONE` for unknown jobs."""
-    position = np.searchsorted(market.job_ids, jobs).clip(max=JOBS - 1)
-    known = market.job_ids[position] == jobs
+    end = int(market.job_ids[-1]) + 1
+    position_of = np.full(end + 1, JOBS)
+    position_of[market.job_ids] = np.arange(JOBS)
+    position = position_of[jobs.clip(0, end)]
+    position[changed] += JOBS + 1
 
     def term(before: Ints, after: Ints) -> Ints:
-        return np.where(known, np.where(changed, after[position], before[position]), NONE)
+        terms: Ints = np.concatenate([before, [NONE], after, [NONE]])[position]
+        return terms
 
     return JobTerms(
         term(market.terms.campaign_id, market.changed_terms.campaign_id),

@@ -5,15 +5,14 @@ one that is made again changes nothing. What does not: what the traffic is (`tra
 (`destinations`), what its facts are (`truth`).
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-
 from recruitment_platform.errors import InputError
-from recruitment_platform.ingest.ahead import made_ahead
+from recruitment_platform.ingest.ahead import made_by_threads
 from recruitment_platform.model.operational import parse_row
 from recruitment_platform.resources.protocols import RelationalStore
 from recruitment_platform.settings import Settings
@@ -26,6 +25,9 @@ from recruitment_platform.simulation.truth import Partial, partial_of, read_part
 
 ARRIVE_NEXT_DAY = frozenset({"duplicates", "conflicts"})
 """Faults by which rows of a day arrive again, or otherwise, on the next one: no day may then be left out."""
+
+_MAKERS = 4
+"""Threads that make blocks, at most: for what so many make, the one that writes them takes as long."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def run_simulation(
     if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
         _check_eve(settings.truth_path, destination, simulation, market, first)
     _bring_about(settings, relational, simulation, market)
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     done = []
-    for number in range((last - first).days + 1):
-        simulated = _simulate_day(settings, destination, simulation, market, first + timedelta(days=number))
+    for simulated in _simulated_days(settings, destination, simulation, market, days):
         report(simulated)
         done.append(simulated)
     return done
@@ -158,37 +160,57 @@ def _bring_about(settings: Settings, relational: RelationalStore, simulation: Si
             bring(CHANGED, {"job": market.changed_jobs}, changed_at.astimezone(UTC))
 
 
-def _simulate_day(
+@dataclass(frozen=True)
+class _Made:
+    """A block, what is true of it, and what brings it to where it goes: None where it is there."""
+
+    block: Block
+    partial: Partial
+    take: Callable[[int], None] | None
+
+
+def _simulated_days(
     settings: Settings,
     destination: Destination,
     simulation: Simulation,
     market: Market,
-    day: date,
-) -> SimulatedDay:
-    position = accepted = rejected = 0
+    days: Sequence[date],
+) -> Iterator[SimulatedDay]:
+    """Each day, once all of it is there. Blocks are made at the same time, and brought there in their order."""
+
+    def make(planned_block: tuple[Block, Partial | None]) -> _Made:
+        block, partial = planned_block
+        if partial is not None:
+            return _Made(block, partial, None)
+        rows = intents(block)
+        return _Made(block, partial_of(block, rows), destination.ready(block, raw_rows(block, rows)))
+
+    blocks_of_days = _blocks(settings, destination, simulation, market, days)
+    position = rejected = 0
     known = True
-    with made_ahead(_blocks_made(settings, destination, simulation, market, day)) as made:
-        for block, partial, raw in made:
-            if raw is not None:
+    with made_by_threads(make, blocks_of_days, min(os.cpu_count() or 1, _MAKERS)) as blocks_made:
+        for made in blocks_made:
+            if made.take is not None:
                 known = False
-                write_partial(settings.truth_path, block, partial)
-                destination.take(block, position, raw)
-            position += partial.received
-            rejected += partial.rejected
-            accepted += partial.received - partial.rejected
-    return SimulatedDay(day, position, accepted, rejected, known)
+                write_partial(settings.truth_path, made.block, made.partial)
+                made.take(position)
+            position += made.partial.received
+            rejected += made.partial.rejected
+            if made.block.number + 1 == made.block.of:
+                yield SimulatedDay(made.block.day, position, position - rejected, rejected, known)
+                position = rejected = 0
+                known = True
 
 
-def _blocks_made(
-    settings: Settings, destination: Destination, simulation: Simulation, market: Market, day: date
-) -> Iterator[tuple[Block, Partial, pa.Table | None]]:
-    """The day's blocks, with what is true of each; and their raw rows, where they are not there yet."""
-    position = 0
-    for block in blocks(simulation, market, day):
-        partial = read_partial(settings.truth_path, block)
-        raw = None
-        if partial is None or not destination.has(block, position, partial.received):
-            rows = intents(block)
-            partial, raw = partial_of(block, rows), raw_rows(block, rows)
-        position += partial.received
-        yield block, partial, raw
+def _blocks(
+    settings: Settings, destination: Destination, simulation: Simulation, market: Market, days: Sequence[date]
+) -> Iterator[tuple[Block, Partial | None]]:
+    """The blocks of the days, with what is true of those that are there already."""
+    for day in days:
+        position = 0
+        for block in blocks(simulation, market, day):
+            partial = read_partial(settings.truth_path, block)
+            is_there = partial is not None and destination.has(block, position, partial.received)
+            # Behind a block that was never made, none is there.
+            position += 0 if partial is None else partial.received
+            yield block, partial if is_there else None

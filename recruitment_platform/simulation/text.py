@@ -3,7 +3,9 @@
 What belongs here: arrays as such. What does not: what the texts mean (`events`, `encoding`).
 """
 
+import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,8 @@ import pyarrow.compute as pc
 
 from recruitment_platform.simulation.market import NONE, Ints
 
-HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+FORMS = 16
+"""More than any value has."""
 
 
 def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
@@ -21,28 +24,53 @@ def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
     return ints
 
 
-def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.Array:
-    """The pool's text at each index."""
-    return pa.array(pool, pa.string()).take(pa.array(index))
+def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
+    """The pool's text at each index, as a dictionary without null."""
+    code_of, texts = _pool(tuple(pool))
+    codes = code_of[index]
+    indices = pa.array(codes, mask=codes < 0) if None in pool else pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, texts)
 
 
-def spelled(values: Ints, forms: npt.NDArray[np.integer], spell: Callable[[int, int], str | None]) -> pa.Array:
-    """`spell(value, form)` for each row, called once for every distinct pair; null where the value is `NONE`."""
-    null = values == NONE
-    pairs = pa.array(np.where(null, 0, values) * 16 + forms, mask=null).dictionary_encode()
-    texts = pa.array([spell(pair >> 4, pair & 15) for pair in pairs.dictionary.to_pylist()], pa.string())
-    return texts.take(pairs.indices)
+@cache
+def _pool(pool: tuple[str | None, ...]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """(which of the different texts each of the pool is, or -1 for none, the different texts)."""
+    texts = {text: code for code, text in enumerate(text for text in dict.fromkeys(pool) if text is not None)}
+    return np.array([-1 if text is None else texts[text] for text in pool], np.int32), pa.array(texts, pa.string())
 
 
-def assembled(count: int, parts: Sequence[tuple[Ints, pa.Array]]) -> pa.Array:
-    """One text array of `count` rows out of parts, each given with its rows' positions; the other rows are null."""
-    source = np.full(count, NONE)
-    start = 0
-    for rows, _ in parts:
-        source[rows] = np.arange(start, start + len(rows))
-        start += len(rows)
-    values = pa.concat_arrays([pa.array([], pa.string()), *(part for _, part in parts)])
-    return values.take(pa.array(source, mask=source == NONE))
+def spelled(
+    values: Ints,
+    forms: npt.NDArray[np.integer],
+    spell: Callable[[int, int], str],
+    instead: Sequence[str | None],
+    which: npt.NDArray[np.integer],
+) -> pa.DictionaryArray:
+    """`spell(value, form)` for each row, called once for every distinct pair; `instead[which]` where it is `NONE`.
+
+    A dictionary, of which a value may be null.
+    """
+    from recruitment_platform.simulation.kernels import coded
+
+    codes, keys = coded(np.where(values == NONE, which + NONE, values * FORMS + forms))
+    texts = [
+        instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS)) for key in keys.tolist()
+    ]
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
+
+
+def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
+    """The texts, plain or a dictionary that has null as a value if any, with the others in these rows, which ascend."""
+    if not len(others):
+        return texts
+    if not pa.types.is_dictionary(texts.type):
+        here = np.zeros(len(texts), bool)
+        here[rows] = True
+        return pc.replace_with_mask(texts, pa.array(here), others)
+    others = others.dictionary_encode()
+    codes = texts.indices.to_numpy().copy()
+    codes[rows] = len(texts.dictionary) + others.indices.to_numpy()
+    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, others.dictionary]))
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:
@@ -50,25 +78,24 @@ def joined(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
 
 
-def hex_digits(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """16 hex digits of each value, as a matrix of ASCII bytes."""
-    octets = values.astype(">u8").view(np.uint8).reshape(-1, 8)
-    digits = np.empty((len(values), 16), dtype=np.uint8)
-    digits[:, 0::2] = HEX[octets >> 4]
-    digits[:, 1::2] = HEX[octets & 15]
-    return digits
+def placed(count: int, rows: Ints, texts: pa.Array) -> pa.Array:
+    """A text array of `count` rows, with the texts (without null) in these, which ascend; the others are null."""
+    lengths = np.zeros(count + 1, np.int32)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    lengths[rows + 1] = np.diff(offsets)
+    lengths[0] = offsets[0]
+    is_valid = np.zeros(count, bool)
+    is_valid[rows] = True
+    buffers = (np.packbits(is_valid, bitorder="little"), np.cumsum(lengths, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), count, [*map(pa.py_buffer, buffers), texts.buffers()[2]])
 
 
-def of_fixed_width(*columns: npt.NDArray[np.uint8] | bytes) -> pa.Array:
-    """Text of as many characters in every row, out of matrices of ASCII bytes and constants."""
-    rows = next(len(column) for column in columns if not isinstance(column, bytes))
-    matrix = np.hstack(
-        [
-            np.broadcast_to(np.frombuffer(column, np.uint8), (rows, len(column)))
-            if isinstance(column, bytes)
-            else column
-            for column in columns
-        ],
-    )
-    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(matrix.shape[1])
-    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes())])
+def with_hex_digits(template: str, *words: npt.NDArray[np.uint64]) -> pa.Array:
+    """The template in each row, its pairs of zeros replaced by the hex digits of the words, each from the highest."""
+    from recruitment_platform.simulation.kernels import hex_texts
+
+    places = np.array([found.start() for found in re.finditer("00", template)])
+    octets = hex_texts(np.stack(words, axis=1), np.frombuffer(template.encode(), np.uint8), places)
+    rows = len(words[0])
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(template))
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(octets)])

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
 from recruitment_platform.simulation.record import Simulation
 
@@ -48,13 +49,35 @@ def day_bounds(day: date, zone: ZoneInfo) -> tuple[int, int]:
 def local_days_hours(instants: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
     """The local day (days since 1970) and hour (0 to 23) of each instant.
 
-    The offset from UTC is asked once for every minute that occurs: since 1972 it has changed on whole minutes only.
+    The offset from UTC is asked twice for every hour that occurs, and for every minute of those in which it changes:
+    since 1972 it has changed on whole minutes only, and never to and fro within an hour.
     """
-    minutes, inverse = np.unique(instants // MINUTE, return_inverse=True)
-    offsets = [(EPOCH + timedelta(minutes=minute)).astimezone(zone).utcoffset() for minute in minutes.tolist()]
-    shift = np.array([(offset or timedelta(0)) // timedelta(microseconds=1) for offset in offsets], dtype=np.int64)
-    local_time = instants + shift[inverse]
+    if not len(instants):
+        return instants, instants
+    hours = instants // HOUR
+    first = int(hours.min())
+    hours -= first
+    occurring = np.bincount(hours)
+    shifts = np.zeros(len(occurring), np.int64)
+    changing = []
+    for hour in np.flatnonzero(occurring).tolist():
+        start = (first + hour) * HOUR
+        shifts[hour] = _offset(start, zone)
+        if _offset(start + HOUR - MINUTE, zone) != shifts[hour]:
+            changing.append(hour)
+    local_time = instants + shifts[hours]
+    if changing:
+        rows = np.flatnonzero(np.isin(hours, changing))
+        minutes, inverse = np.unique(instants[rows] // MINUTE, return_inverse=True)
+        offsets = np.array([_offset(minute * MINUTE, zone) for minute in minutes.tolist()])
+        local_time[rows] = instants[rows] + offsets[inverse]
     return local_time // DAY, local_time % DAY // HOUR
+
+
+def _offset(instant: int, zone: ZoneInfo) -> int:
+    """What local time is ahead of UTC at that instant, both in microseconds."""
+    offset = (EPOCH + timedelta(microseconds=instant)).astimezone(zone).utcoffset()
+    return (offset or timedelta(0)) // timedelta(microseconds=1)
 
 
 def day_count(simulation: Simulation, day: date) -> int:
@@ -109,7 +132,7 @@ def client_times(rng: np.random.Generator, simulation: Simulation, day: date, re
     early = times < opened
     times[early] = opened + (rng.random(early.sum()) * (received[early] - opened)).astype(np.int64)
     # Clients send milliseconds; some only seconds, few microseconds. The opening is a whole second.
-    precision = rng.choice([1, 1_000, SECOND], count, p=[0.03, 0.85, 0.12])
+    precision = np.array([1, 1_000, SECOND])[chosen(rng, (0.03, 0.85, 0.12), count)]
     times -= times % precision
     if "clock_skew" in simulation.faults:
         _skew(rng, times, received, opened, max_age, max_ahead)

@@ -14,10 +14,17 @@ from recruitment_platform.simulation.events import Block, intended
 
 def intents(block: Block) -> pa.Table:
     """The rows of the block as `INTENT`, in the order in which they arrive."""
-    rows = pa.concat_tables([intended(block, "main", block.count), *faults.added(block)]).combine_chunks()
+    rows = intended(block, "main", block.count)
+    added = faults.added(block)
+    if not added:
+        return rows
+    rows = pa.concat_tables([rows, *added]).unify_dictionaries().combine_chunks()
     return rows.take(pa.array(np.argsort(rows["arrived"].to_numpy(), kind="stable")))
 
 
 def raw_rows(block: Block, rows: pa.Table) -> pa.Table:
-    """What the door is given for these intents of the block: the tracking columns, all text."""
+    """What the door is given for these intents of the block: the tracking columns, all text.
+
+    Columns of few values are dictionaries, of which a value may be null.
+    """
     return as_text(rows, block.rng("text"))

@@ -39,6 +39,12 @@ PARTIAL = pa.schema(
 )
 """Measures that add up (`latest` is a maximum), keyed as the facts are."""
 
+_COUNTED = ("click", "clicks", "conversion", "qualified", "unqualified")
+"""Kinds of event that a fact counts."""
+
+_ASKED = ["event", "received", "kind", "job", "publisher", "campaign_id", "group_id", "arrival", "spend"]
+"""What a partial is computed from."""
+
 FOLDER = "received="
 COUNTS_KEY = b"counts"
 
@@ -70,10 +76,11 @@ class Partial:
 
 def partial_of(block: Block, intents: pa.Table) -> Partial:
     """The partial of a block with these intents (`INTENT`)."""
-    accepted = intents.filter(pc.is_null(intents["reason"]))
+    accepted = intents.select(_ASKED).filter(pc.is_null(intents["reason"]))
     day, hour = local_days_hours(accepted["event"].to_numpy(), block.simulation.zone)
+    adds = _adds(accepted)
     return Partial(
-        facts=_added_up(_facts(block, accepted, day, hour)),
+        facts=_added_up(_facts(block, accepted.filter(pa.array(adds)), day[adds], hour[adds])),
         received=len(intents),
         rejected=len(intents) - len(accepted),
         days=_day_counts(day, accepted["arrival"].to_numpy()),
@@ -146,11 +153,24 @@ def rejected_by_receive_day(truth_path: Path) -> dict[date, int]:
     return days
 
 
+def _adds(accepted: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each arrival adds something to a fact."""
+    kind = accepted["kind"].to_numpy()
+    is_counted = (accepted["arrival"].to_numpy() == FIRST) & np.isin(KINDS, _COUNTED)[kind]
+    adds: npt.NDArray[np.bool_] = is_counted | (_is_click(kind) & (accepted["spend"].to_numpy() != 0))
+    return adds
+
+
+def _is_click(kind: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    is_click: npt.NDArray[np.bool_] = np.isin(np.arange(len(KINDS)), CLICKS)[kind]
+    return is_click
+
+
 def _facts(block: Block, accepted: pa.Table, day: Ints, hour: Ints) -> pa.Table:
-    """One row, as `PARTIAL`, for each arrival that adds something to a fact (rules 3, 4 and 5)."""
-    names = np.array(KINDS)[accepted["kind"].to_numpy()]
+    """One row, as `PARTIAL`, for each of these arrivals (rules 3, 4 and 5)."""
+    kind = accepted["kind"].to_numpy()
     first = accepted["arrival"].to_numpy() == FIRST
-    click = np.isin(accepted["kind"].to_numpy(), CLICKS)
+    click = _is_click(kind)
     event = accepted["event"].to_numpy()
     job = as_ints(accepted["job"])
     changed_at = block.simulation.changed_at
@@ -166,17 +186,13 @@ def _facts(block: Block, accepted: pa.Table, day: Ints, hour: Ints) -> pa.Table:
         "group_id": _known(np.where(group == NONE, terms.group_id, group)),
         "company_id": _known(terms.company_id),
         "clicks": first & click,
-        "conversion": first & (names == "conversion"),
-        "qualified_application": first & (names == "qualified"),
-        "disqualified_application": first & (names == "unqualified"),
+        "conversion": first & (kind == KINDS.index("conversion")),
+        "qualified_application": first & (kind == KINDS.index("qualified")),
+        "disqualified_application": first & (kind == KINDS.index("unqualified")),
         "spend_micros": np.where(click, accepted["spend"].to_numpy(), 0),
         "latest": accepted["received"].to_numpy(),
     }
-    rows = pa.table([_as_column(columns[field.name], field.type) for field in PARTIAL], schema=PARTIAL)
-    adds = columns["spend_micros"] != 0
-    for name in COUNTS:
-        adds = adds | columns[name]
-    return rows.filter(pa.array(adds))
+    return pa.table([_as_column(columns[field.name], field.type) for field in PARTIAL], schema=PARTIAL)
 
 
 def _as_column(values: pa.Array | npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:

@@ -1,12 +1,13 @@
 """The next item is made while one is used: in order, one at a time, and its error where its turn comes."""
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from recruitment_platform.ingest.ahead import made_ahead
+from recruitment_platform.ingest.ahead import made_ahead, made_by_threads
 
 
 def test_the_next_item_is_made_while_one_is_used_and_no_further_ahead() -> None:
@@ -48,4 +49,38 @@ def test_leaving_early_leaves_nothing_at_work() -> None:
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    assert threading.active_count() == before
+
+
+def test_threads_make_as_many_items_as_they_are_and_give_them_in_order() -> None:
+    making = threading.Barrier(3)
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    def make(number: int) -> str:
+        making.wait(60)
+        time.sleep(0.02 * (number % 3 == 0))
+        return str(number)
+
+    used = []
+    with made_by_threads(make, items(), threads=3) as made:
+        for number, item in enumerate(made):
+            assert len(taken) <= number + 4
+            used.append(item)
+    assert used == list("012345678")
+
+
+def test_an_error_of_a_thread_is_raised_in_its_turn_and_ends_the_others() -> None:
+    def make(number: int) -> float:
+        return 1 / (2 - number)
+
+    before = threading.active_count()
+    with made_by_threads(make, count(), threads=4) as made:
+        assert [next(made), next(made)] == [0.5, 1.0]
+        with pytest.raises(ZeroDivisionError):
+            next(made)
     assert threading.active_count() == before

@@ -1,6 +1,5 @@
-"""The rules of the door once more, a row at a time in plain Python, without `door.sql`: what the door is held to."""
+"""The rules of the door once more, a row at a time in plain Python, without its kernels: what the door is held to."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules
+from recruitment_platform.simulation.faults import payload_hash
 
 Text = str | None
 WHITE = " \t\n\v\f\r"
@@ -213,14 +213,6 @@ def read_ts(said: str) -> datetime | None:
 
 
 def hash_of(event: Mapping[str, Any]) -> int:
-    parts = []
-    for column in TRACKING.columns:
-        value = event[column.name]
-        if isinstance(value, Decimal):
-            value = micros(value)
-        elif isinstance(value, datetime):
-            value = (value - EPOCH) // MICROSECOND
-        parts.append("-" if value is None else f"{len(str(value).encode())}:{value}")
-    return int.from_bytes(
-        hashlib.md5(",".join(parts).encode(), usedforsecurity=False).digest()[:8], "little", signed=True
-    )
+    numbers = {name: micros(value) for name, value in event.items() if isinstance(value, Decimal)}
+    times = {name: (value - EPOCH) // MICROSECOND for name, value in event.items() if isinstance(value, datetime)}
+    return payload_hash({**event, **numbers, **times})

@@ -255,9 +255,9 @@ def test_the_first_day_itself_is_taken_in_in_the_platforms_time_zone(time_zone: 
 @pytest.mark.parametrize(
     ("changes", "payload_hash"),
     [
-        ({}, 5197906421949010847),
-        ({"bid": None, "ts": None, "ed": None, "custom_track": None}, 1751904430305536341),
-        ({"dt": "👩\u200d🍳\0", "ts": "1969-12-31 23:59:59.5", "tz": "-0", "bid": "0"}, -1772091506685594110),
+        ({}, -8138129323262684583),
+        ({"bid": None, "ts": None, "ed": None, "custom_track": None}, -1629258297774366148),
+        ({"dt": "👩\u200d🍳\0", "ts": "1969-12-31 23:59:59.5", "tz": "-0", "bid": "0"}, -8614500784997219635),
     ],
 )
 def test_payload_hashes_stay_what_they_were(changes: dict[str, str | None], payload_hash: int) -> None:

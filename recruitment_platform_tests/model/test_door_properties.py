@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.model.door import DoorRules, through
+from recruitment_platform.model.door import _WHOLE_MINUTES_FROM, DoorRules, through
 from recruitment_platform_tests.model.door_reference import INT_COLUMNS, judge
 from recruitment_platform_tests.model.door_texts import (
     BIDS,
@@ -80,6 +81,33 @@ def test_events_fall_on_their_local_day_also_when_the_clocks_are_changed(time_zo
         for quarters in range(-62, 159)
     ]
     assert_judged_alike([{"create_time": time_uuid(at)} for at in instants], rules_of_zone(time_zone))
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "midnight"),
+    [
+        ("Africa/Monrovia", "1971-06-01T00:44:30Z"),
+        ("America/Guyana", "1975-01-01T03:45Z"),
+        ("Pacific/Kiritimati", "1979-06-01T10:40Z"),
+        ("Asia/Kathmandu", "2022-06-30T18:15Z"),
+    ],
+)
+def test_days_begin_to_the_second_where_time_zones_are_no_whole_hours(time_zone: str, midnight: str) -> None:
+    rules = DoorRules(time_zone, date(1900, 1, 1))
+    seconds = range(-90, 91, 15)
+    rows = [{"create_time": time_uuid(datetime.fromisoformat(midnight) + timedelta(seconds=at))} for at in seconds]
+    assert_judged_alike(rows, rules)
+    assert len({judge(row, rules, "file:f", 1, NOW)["event_date"] for row in rows}) == 2
+
+
+def test_time_zones_that_are_asked_by_the_minute_differ_from_utc_by_whole_minutes() -> None:
+    since = datetime.fromtimestamp(_WHOLE_MINUTES_FROM / 1_000_000, UTC)
+    for name in available_timezones():
+        zone = ZoneInfo(name)
+        for quarter in range(4 * 60):
+            offset = (since + timedelta(days=91) * quarter).astimezone(zone).utcoffset()
+            assert offset is not None
+            assert offset % timedelta(minutes=1) == timedelta(0), name
 
 
 @pytest.mark.parametrize("field", ["create_time", "ts", "bid", "ed", "job_id", "cd", "ua"])

@@ -91,6 +91,17 @@ def test_a_simulation_killed_again_and_again_leaves_what_one_in_one_go_does(
     assert content(make_home(tmp_path)) == whole
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_any_number_of_cores_leaves_the_same(
+    in_one_go: tuple[int, dict[str, Any]], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "BLOCK", 150)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    home = make_home(tmp_path)
+    home.simulate(*ALL_FAULTS, events_per_day=EVENTS)
+    assert content(home) == in_one_go[1]
+
+
 def test_simulations_of_one_home_at_once_leave_what_a_single_one_does(
     in_one_go: tuple[int, dict[str, Any]], tmp_path: Path
 ) -> None:

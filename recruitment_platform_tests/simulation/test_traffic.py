@@ -50,7 +50,8 @@ def test_another_seed_day_or_fault_makes_other_traffic() -> None:
 
 def test_raw_rows_are_text_in_the_contracts_columns() -> None:
     rows = raw_rows(one_block(), intents(one_block()))
-    assert rows.schema == pa.schema([(name, pa.string()) for name in TRACKING.column_names])
+    assert rows.column_names == list(TRACKING.column_names)
+    assert {kind.value_type if pa.types.is_dictionary(kind) else kind for kind in rows.schema.types} == {pa.string()}
 
 
 def test_kinds_jobs_and_publishers_have_the_shares_of_the_real_site(busy_day: pa.Table) -> None:
@@ -162,7 +163,8 @@ def test_the_door_reads_every_spelling_as_the_value_that_was_meant(faults: Seque
             found = found.cast(pa.int64())
         elif column.type.kind == "decimal":
             found = pc.multiply(found, pa.scalar(1_000_000)).cast(pa.int64())
-        assert found.cast(rows[column.name].type).equals(rows[column.name].combine_chunks()), column.name
+        meant = rows[column.name].cast(pa.string() if column.type.kind == "text" else pa.int64())
+        assert found.cast(meant.type).equals(meant.combine_chunks()), column.name
     for name, meant in (("event_time", "event"), ("received_at", "received")):
         assert accepted[name].cast(pa.int64()).combine_chunks().equals(rows[meant].combine_chunks()), name
     for name, meant in (("resolved_job_id", "job"), ("resolved_publisher_id", "publisher")):
@@ -194,8 +196,9 @@ def test_all_the_forms_of_real_exports_occur(busy_day: pa.Table) -> None:
         "ua": (";",),
     }
     for column, forms in patterns.items():
+        texts = raw[column].cast(pa.string())
         for form in forms:
-            assert pc.any(pc.match_substring_regex(raw[column], form)).as_py(), f"no {column} like {form}"
+            assert pc.any(pc.match_substring_regex(texts, form)).as_py(), f"no {column} like {form}"
 
 
 def test_windows_of_any_size_can_be_simulated() -> None:

@@ -5,7 +5,7 @@ do is the same for both days.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -66,8 +66,8 @@ class Held:
     def has(self, block: Block, before: int, rows: int) -> bool:
         return self.lake.has(block, before, rows)
 
-    def take(self, block: Block, before: int, raw: pa.Table) -> None:
-        self.blocks.append((block, before, raw))
+    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
+        return lambda before: self.blocks.append((block, before, raw))
 
     def send(self, per_second: int) -> list[Slice]:
         """Lets the lake have it, so many rows each second, in the order of their arrival."""
@@ -77,7 +77,7 @@ class Held:
             for start in range(0, len(raw), per_second):
                 time.sleep(max(0.0, began + (before + start) / per_second - time.time()))
                 at, end = time.time(), min(start + per_second, len(raw))
-                self.lake.take(block, before, raw.slice(0, end))
+                self.lake.ready(block, raw.slice(0, end))(before)
                 sent.append(Slice(before + end, at))
         return sent
 

@@ -70,10 +70,13 @@ class InSlices:
     def has(self, block: Block, before: int, rows: int) -> bool:
         return self.lake.has(block, before, rows)
 
-    def take(self, block: Block, before: int, raw: pa.Table) -> None:
-        for number in range(1, SLICES + 1):
-            self.lake.take(block, before, raw.slice(0, len(raw) * number // SLICES))
-            time.sleep(PAUSE)
+    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
+        def take(before: int) -> None:
+            for number in range(1, SLICES + 1):
+                self.lake.ready(block, raw.slice(0, len(raw) * number // SLICES))(before)
+                time.sleep(PAUSE)
+
+        return take
 
 
 def simulation_of(settings: Settings) -> Simulation:

@@ -103,8 +103,8 @@ def open_cassandra_lake(address: CassandraAddress, rules: DoorRules) -> "Cassand
         if stored.get(name) != value:
             raise SettingsError(
                 f"{name} is {value}, but the lake in keyspace {address.keyspace} of {where(address)} was begun with"
-                f" {stored.get(name)}, and its events were typed by that: set it back, or import the sources again into"
-                f" a new RECRUITMENT_CASSANDRA_KEYSPACE"
+                f" {stored.get(name)}, and its events were typed by that: set it back (the door's comes with the"
+                f" platform's version), or import the sources again into a new RECRUITMENT_CASSANDRA_KEYSPACE"
             )
     return replace(lake, buckets=int(stored[_BUCKETS]))
 

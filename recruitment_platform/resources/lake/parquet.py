@@ -43,9 +43,15 @@ _ZONES_MAY_DIFFER_BY = timedelta(hours=3)
 _MEGABYTES = 400  # looking for ids spills to disk beyond this
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
 
-_UNIQUE = {"create_time", "payload_hash", "received_at", "position"}
+_CLOSE = ("received_at", "event_time", "ts", "position")
+"""The columns whose values are all different, and near those of the rows around."""
+
+_UNIQUE = {"create_time", "payload_hash", *_CLOSE}
 _REPEATED = [name for name in LAKE_SCHEMA.names if name not in _UNIQUE]
 """The columns whose values come often enough for a dictionary."""
+
+_COMPARED = [field.name for field in LAKE_SCHEMA if not pa.types.is_string(field.type)]
+"""The columns whose least and greatest values are noted: those of texts cost much, and no query has a range of them."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
         if stored.get(name) != value:
             raise SettingsError(
                 f"{name} is {value}, but the lake at {lake.root} was begun with {stored.get(name)}, and its events were"
-                f" typed by that: set it back, or import the sources again into a new RECRUITMENT_HOME"
+                f" typed by that: set it back (the door's comes with the platform's version),"
+                f" or import the sources again into a new RECRUITMENT_HOME"
             )
     return lake
 
@@ -420,7 +427,14 @@ def _write_durably(events: pa.Table, path: Path) -> None:
     unfinished = path.with_suffix(".new")
     try:
         with unfinished.open("wb") as file:
-            pq.write_table(events, file, compression="zstd", use_dictionary=_REPEATED)
+            pq.write_table(
+                events,
+                file,
+                compression="zstd",
+                use_dictionary=_REPEATED,
+                column_encoding=dict.fromkeys(_CLOSE, "DELTA_BINARY_PACKED"),
+                write_statistics=_COMPARED,
+            )
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
