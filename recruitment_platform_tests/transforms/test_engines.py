@@ -11,9 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
-from recruitment_platform.model.contract import RAW_TRACKING
+from recruitment_platform.model.contract import HOURLY_FACTS, RAW_TRACKING
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.transforms.engines import DuckDBEngine, Engine, SparkEngine, spark_config
+from recruitment_platform.transforms.engines import (
+    TRANSFORMS,
+    DuckDBEngine,
+    Engine,
+    SparkEngine,
+    spark_config,
+    write_day,
+)
 from recruitment_platform_tests.transforms.running import event, outcome, run
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC)
@@ -165,6 +172,13 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pat
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreUnavailableError, match=r"cannot write to .*out"):
         DuckDBEngine().run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "file" / "out")
+
+
+def test_rows_that_cannot_be_written_are_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    rows = arrow_schema(HOURLY_FACTS).empty_table()
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(StoreUnavailableError, match=r"cannot write to .*out/dt=2024-02-28: .*Make room"):
+        write_day(rows, TRANSFORMS[TRANSFORM], NOON.date(), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
