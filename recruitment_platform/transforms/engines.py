@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -93,6 +94,10 @@ class Engine(Protocol):
         """
         ...
 
+    def begin(self) -> None:
+        """Begins to start what `run` needs, beside what this process does meanwhile; `run` tells what went wrong."""
+        ...
+
     def stop(self) -> None:
         """Frees what the engine holds; a later `run` takes it anew."""
         ...
@@ -126,18 +131,22 @@ class DuckDBEngine:
                     str(folder / "part-0.parquet"), compression="zstd"
                 )
 
+    def begin(self) -> None:
+        """There is nothing to start."""
+
     def stop(self) -> None:
         """Nothing is held between runs."""
 
 
 class SparkEngine:
-    """Runs transforms on the Spark session that `session_factory` gives, asked for at the first run only."""
+    """Runs transforms on the Spark session that `session_factory` gives, asked for at `begin` or the first run."""
 
     name = "spark"
 
     def __init__(self, session_factory: Callable[[], "SparkSession"]) -> None:
         self._session_factory = session_factory
         self._session: SparkSession | None = None
+        self._begun: Future[SparkSession] | None = None
         self._has_run = False
         self._lock = threading.Lock()
 
@@ -159,10 +168,21 @@ class SparkEngine:
             write_day(of_day.drop_columns(DAY_COLUMN), known, day, out)
         self._has_run = True
 
+    def begin(self) -> None:
+        """Has another thread start Spark, which takes seconds, few of them this process's own."""
+        with self._lock:
+            if self._session is None and self._begun is None:
+                thread = ThreadPoolExecutor(1, "spark-start")
+                self._begun = thread.submit(self._start)
+                thread.shutdown(wait=False)
+
     def stop(self) -> None:
         """Ends the Spark application; its Java process ends with this one."""
         with self._lock:
             session, self._session = self._session, None
+            begun, self._begun = self._begun, None
+        if begun is not None and begun.exception() is None:
+            session = begun.result()
         if session is not None:
             session.stop()
             if self._has_run:
@@ -171,13 +191,18 @@ class SparkEngine:
     def _started(self) -> "SparkSession":
         with self._lock:
             if self._session is None:
-                from pyspark.logger import PySparkLogger
-
-                prepare_java()
-                self._session = self._session_factory()
-                # It would print a failed query's stack trace on stderr, beside the exception that tells it.
-                PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+                begun, self._begun = self._begun, None
+                self._session = self._start() if begun is None else begun.result()
             return self._session
+
+    def _start(self) -> "SparkSession":
+        from pyspark.logger import PySparkLogger
+
+        prepare_java()
+        session = self._session_factory()
+        # It would print a failed query's stack trace on stderr, beside the exception that tells it.
+        PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+        return session
 
 
 RESULT_SETTINGS = {

@@ -127,6 +127,9 @@ class RemoteSparkEngine:
                 if self._address.remote is not None:
                     _leave(session)
 
+    def begin(self) -> None:
+        """Nothing is begun: a cluster's executors are not kept waiting."""
+
     def stop(self) -> None:
         """Ends the Spark application, or the session behind Spark Connect."""
         with self._lock:

@@ -1,10 +1,12 @@
 """What holds for every engine, beside its rows: folders and files, odd paths, and errors that say what to do."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -192,7 +194,7 @@ def test_inputs_and_parameters_are_all_or_nothing(
         DuckDBEngine().run(TRANSFORM, inputs, parameters, tmp_path / "out")
 
 
-def test_spark_is_not_started_before_the_first_run(tmp_path: Path) -> None:
+def test_spark_is_not_started_before_the_first_run_unless_it_is_begun(tmp_path: Path) -> None:
     def refuse() -> NoReturn:
         raise StoreUnavailableError("asked for")
 
@@ -202,6 +204,32 @@ def test_spark_is_not_started_before_the_first_run(tmp_path: Path) -> None:
         engine.run(TRANSFORM, {"raw_tracking": [tmp_path / "none"], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
     with pytest.raises(StoreUnavailableError, match="asked for"):
         engine.run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
+
+
+def test_spark_that_is_begun_starts_once_and_a_start_that_failed_is_told_by_the_run_alone(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def refuse() -> NoReturn:
+        asked.append(threading.current_thread().name)
+        raise StoreUnavailableError(f"start {len(asked)}")
+
+    engine = SparkEngine(refuse)
+    for _ in range(2):
+        engine.begin()
+    for number in (1, 2):
+        with pytest.raises(StoreUnavailableError, match=f"start {number}"):
+            engine.run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
+    engine.begin()
+    engine.stop()
+    assert [name.startswith("spark-start") for name in asked] == [True, False, True]
+
+
+def test_spark_that_was_begun_for_nothing_is_stopped() -> None:
+    stopped = threading.Event()
+    engine = SparkEngine(lambda: cast("Any", SimpleNamespace(stop=stopped.set)))
+    engine.begin()
+    engine.stop()
+    assert stopped.is_set()
 
 
 def test_spark_s_settings_keep_everything_in_the_scratch_folder_and_make_nothing(tmp_path: Path) -> None:
