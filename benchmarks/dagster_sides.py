@@ -22,13 +22,11 @@ from recruitment_platform.transforms.engines import RESULT_SETTINGS, DuckDBEngin
 
 Told = Mapping[str, float]
 
-# What decides the rows and the files' types, without which the platform's other steps would refuse them.
+# What decides the rows, without which the platform's other steps would refuse them.
 STOCK = {
     **RESULT_SETTINGS,
     "spark.master": "local[*]",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
-    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
 
 

@@ -30,6 +30,14 @@ MEASURES = {
 }
 
 
+# What the platform's Spark need not be told, as it writes no files.
+WRITING = {
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+}
+
+
 def sql(name: str) -> str:
     """A statement of this folder."""
     return Path(__file__).with_name(f"{name}.sql").read_text()
@@ -38,7 +46,7 @@ def sql(name: str) -> str:
 def facts_spark(inputs: str, out: str) -> Told:
     """PySpark as tutorials have it: the events of each kind are counted by themselves, and the counts joined."""
     config = spark_config(memory=Settings().spark.memory, scratch=Path(out).with_name("scratch"))
-    session = local_spark_session(config)
+    session = local_spark_session(config | WRITING)
     from pyspark.sql import functions as f
 
     began = time.perf_counter()

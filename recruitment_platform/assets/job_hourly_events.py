@@ -28,7 +28,7 @@ from recruitment_platform.transforms.engines import Engine
 
 DESCRIPTION = """Hourly facts per job: one SQL file over the days' snapshots and dim_jobs as of the events' time.
 
-A range is computed in one run of the engine, into files of this run: a candidate for each day, which counts for nothing
+A range is computed many days at once, into files of this run: a candidate for each day, which counts for nothing
 until s3_staged_events has verified it. A day that cannot be computed has `error` in its metadata, and is failed by the
 publishing step; the other days go on.
 """

@@ -18,7 +18,7 @@ from recruitment_platform.assets.catalog import (
     backfill_policy,
     kinds,
 )
-from recruitment_platform.assets.steps import PROGRESS, days_of_run, platform_failures, tried_again
+from recruitment_platform.assets.steps import PROGRESS, computes, days_of_run, platform_failures, tried_again
 from recruitment_platform.model import contract
 from recruitment_platform.model.door import DoorRules
 from recruitment_platform.partitions import daily_partitions
@@ -78,6 +78,8 @@ def raw_tracking_asset(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         wanted = days_of_run(context)
         with tried_again(context, settings), platform_failures():
+            if computes(context.run):
+                engine().begin()
             _drain(event_log(), lake(), door_rules(settings))
             rejected = {state.source: state.rejected for state in lake().sources()}
             brought = defaultdict(list)

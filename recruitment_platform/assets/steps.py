@@ -45,7 +45,7 @@ def computing_run(context: dg.AssetExecutionContext) -> str:
     What that run recorded of its days, errors and candidates, stands under its id.
     """
     run = context.run
-    while run.parent_run_id is not None and not _computes(run):
+    while run.parent_run_id is not None and not computes(run):
         parent = context.instance.get_run_by_id(run.parent_run_id)
         if parent is None:
             break
@@ -53,9 +53,11 @@ def computing_run(context: dg.AssetExecutionContext) -> str:
     return run.run_id
 
 
-def _computes(run: dg.DagsterRun) -> bool:
+def computes(run: dg.DagsterRun) -> bool:
+    """Whether facts are computed in the run."""
     steps, assets = run.step_keys_to_execute, run.asset_selection
-    return (steps is None or JOB_HOURLY_EVENTS.path[0] in steps) and (assets is None or JOB_HOURLY_EVENTS in assets)
+    # A run that was asked for no assets in particular is of all, whether Dagster tells it by None or by none at all.
+    return (steps is None or JOB_HOURLY_EVENTS.path[0] in steps) and (not assets or JOB_HOURLY_EVENTS in assets)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from recruitment_platform.automation.progress import Progress, watching
 from recruitment_platform.definitions import build_definitions
 from recruitment_platform.errors import PlatformError
 from recruitment_platform.partitions import check_range
+from recruitment_platform.resources.dagster_resources import SparkEngineResource
 from recruitment_platform.settings import Settings
 
 INTERRUPTED = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
@@ -68,8 +69,15 @@ def run_partitions(
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
+    resource = (platform.resources or {}).get("engine")
+    # Spark's start takes longer than the steps that come before its use.
+    engine = resource.engine() if isinstance(resource, SparkEngineResource) else None
+    if engine is not None:
+        engine.begin()
     refreshed = refresh_dimensions(instance, settings, platform, as_of=as_of, progress=progress)
     if not refreshed.success:
+        if engine is not None:
+            engine.stop()
         return refreshed
     return run_days(instance, settings, platform, first, last, restate=restate, progress=progress)
 

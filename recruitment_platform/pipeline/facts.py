@@ -1,4 +1,4 @@
-"""job_hourly_events: the days' hourly facts, computed in one run of the engine, one candidate a day.
+"""job_hourly_events: the days' hourly facts, computed many days in a run of the engine, one candidate a day.
 
 What belongs here: from snapshots in force to run-scoped Parquet and its counts. What does not: the rules themselves
 (`transforms/job_hourly_events.sql`), and whether a candidate may be published (`pipeline.publish`).
@@ -41,6 +41,9 @@ CODE_VERSION = sql_version("transforms", TRANSFORM)
 COMPUTED_BY = f"{SNAPSHOT_CODE}-{CODE_VERSION}"
 """The `code_version` of facts that are computed now: of the snapshot's SQL and of the transform's."""
 
+EVENTS_AT_ONCE = 16_000_000
+"""How many events of several days one run of the engine computes: it holds their facts in memory."""
+
 
 def candidate_of(store: ObjectStore, day: date, run_id: str) -> FactsManifest | None:
     """The facts that this run computed for the day, else those computed last; verified or not."""
@@ -54,7 +57,7 @@ def candidate_of(store: ObjectStore, day: date, run_id: str) -> FactsManifest | 
 def compute_facts(
     store: ObjectStore, engine: Engine, days: Iterable[date], *, lake_name: str, run_id: str
 ) -> Iterator[tuple[date, FactsManifest | PlatformError]]:
-    """Computes the days from their snapshots in force, all in one run of the engine; one candidate or error a day.
+    """Computes the days from their snapshots in force, many in a run of the engine; one candidate or error a day.
 
     A day for which an earlier step of this run recorded an error is left out; one without a snapshot, or whose
     snapshot cannot be read, is recorded. ReconciliationError where there are no dimensions yet.
@@ -79,12 +82,25 @@ def compute_facts(
         return
     dim_jobs = _dim_jobs(engine, store, dimensions)
     with tempfile.TemporaryDirectory(prefix="facts-") as folder:
-        for day, out in _run(engine, inputs, dim_jobs, lake_name, Path(folder)):
-            if isinstance(out, Path):
-                yield day, _candidate(store, engine.name, snapshots[day], dimensions, out, run_id)
-            else:
-                day_errors.record(store, run_id, day, str(out))
-                yield day, out
+        for part in _parts({day: snapshots[day].rows for day in inputs}):
+            files = {day: inputs[day] for day in part}
+            for day, out in _run(engine, files, dim_jobs, lake_name, Path(folder)):
+                if isinstance(out, Path):
+                    yield day, _candidate(store, engine.name, snapshots[day], dimensions, out, run_id)
+                else:
+                    day_errors.record(store, run_id, day, str(out))
+                    yield day, out
+
+
+def _parts(events: Mapping[date, int]) -> Iterator[list[date]]:
+    """The days in order, as many together as have EVENTS_AT_ONCE; a day of more is alone."""
+    part: list[date] = []
+    for day, its_events in events.items():
+        if part and sum(events[other] for other in part) + its_events > EVENTS_AT_ONCE:
+            yield part
+            part = []
+        part.append(day)
+    yield part
 
 
 def _run(

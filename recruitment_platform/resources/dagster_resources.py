@@ -106,7 +106,7 @@ class DuckDBWarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg
 
 
 class SparkEngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Spark: started by the first transform of a run, stopped at the run's end; Java ends with the run's process.
+    """Spark: started as soon as a run is sure to need it, stopped at the run's end; Java ends with the run's process.
 
     As dagster-pyspark's LazyPySparkResource, whose module every process would wait for that loads the definitions: it
     brings pyspark, and a schema of all settings that Spark knows.
@@ -114,14 +114,22 @@ class SparkEngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     spark_config: dict[str, Any]
 
+    def engine(self) -> SparkEngine:
+        """The process's engine of these settings, for what starts it before the run that will stop it."""
+        return _spark_engine(tuple(self.spark_config.items()))
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Opener[Engine]]:
         """Gives the opener, and stops Spark at the end."""
-        engine = SparkEngine(lambda: local_spark_session(self.spark_config))
         try:
-            yield lambda: engine
+            yield self.engine
         finally:
-            engine.stop()
+            self.engine().stop()
+
+
+@cache
+def _spark_engine(config: tuple[tuple[str, str], ...]) -> SparkEngine:
+    return SparkEngine(lambda: local_spark_session(dict(config)))
 
 
 def platform_resources(settings: Settings) -> dict[str, Any]:

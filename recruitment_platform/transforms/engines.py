@@ -9,8 +9,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -18,16 +20,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import DIM_JOBS, HOURLY_FACTS, RAW_TRACKING, Table
-from recruitment_platform.model.schemas import arrow_schema, spark_schema
+from recruitment_platform.model.schemas import arrow_schema, arrow_type, spark_schema
 from recruitment_platform.resources.protocols import ObjectStore
 from recruitment_platform.sql import connect_duckdb, load_sql
 from recruitment_platform.transforms.java import SHARED_CLASSES, keep_classes, prepare_java
 
 if TYPE_CHECKING:
+    from py4j.protocol import Py4JJavaError
     from pyspark.sql import DataFrame, SparkSession
 
 # sqlglot's `spark` is Spark without ANSI mode, where CAST makes null of what does not fit; `databricks` is with it.
@@ -90,6 +94,10 @@ class Engine(Protocol):
         """
         ...
 
+    def begin(self) -> None:
+        """Begins to start what `run` needs, beside what this process does meanwhile; `run` tells what went wrong."""
+        ...
+
     def stop(self) -> None:
         """Frees what the engine holds; a later `run` takes it anew."""
         ...
@@ -123,18 +131,22 @@ class DuckDBEngine:
                     str(folder / "part-0.parquet"), compression="zstd"
                 )
 
+    def begin(self) -> None:
+        """There is nothing to start."""
+
     def stop(self) -> None:
         """Nothing is held between runs."""
 
 
 class SparkEngine:
-    """Runs transforms on the Spark session that `session_factory` gives, asked for at the first run only."""
+    """Runs transforms on the Spark session that `session_factory` gives, asked for at `begin` or the first run."""
 
     name = "spark"
 
     def __init__(self, session_factory: Callable[[], "SparkSession"]) -> None:
         self._session_factory = session_factory
         self._session: SparkSession | None = None
+        self._begun: Future[SparkSession] | None = None
         self._has_run = False
         self._lock = threading.Lock()
 
@@ -148,21 +160,29 @@ class SparkEngine:
         with _failures_of_spark(known):
             # A session of its own within the one Spark application: views of runs side by side do not meet.
             session = self._started().newSession()
-            (
-                spark_result(session, known, inputs, parameters)
-                .write.mode("append")
-                .option("compression", "zstd")
-                .partitionBy(DAY_COLUMN)
-                .parquet(_hadoop_path(out))
-            )
-        for checksum in out.rglob(".*.crc"):
-            checksum.unlink()
+            # Not written by Spark: placing the facts by day, sorting and writing them are a job of its own each, whose
+            # code is new to a Java that just began. Here they take a tenth of that.
+            rows = spark_result(session, known, inputs, parameters).toArrow()
+        for day in sorted(pc.unique(rows[DAY_COLUMN]).to_pylist()):
+            of_day = rows.filter(pc.field(DAY_COLUMN) == pa.scalar(day, pa.date32()))
+            write_day(of_day.drop_columns(DAY_COLUMN), known, day, out)
         self._has_run = True
+
+    def begin(self) -> None:
+        """Has another thread start Spark, which takes seconds, few of them this process's own."""
+        with self._lock:
+            if self._session is None and self._begun is None:
+                thread = ThreadPoolExecutor(1, "spark-start")
+                self._begun = thread.submit(self._start)
+                thread.shutdown(wait=False)
 
     def stop(self) -> None:
         """Ends the Spark application; its Java process ends with this one."""
         with self._lock:
             session, self._session = self._session, None
+            begun, self._begun = self._begun, None
+        if begun is not None and begun.exception() is None:
+            session = begun.result()
         if session is not None:
             session.stop()
             if self._has_run:
@@ -171,13 +191,18 @@ class SparkEngine:
     def _started(self) -> "SparkSession":
         with self._lock:
             if self._session is None:
-                from pyspark.logger import PySparkLogger
-
-                prepare_java()
-                self._session = self._session_factory()
-                # It would print a failed query's stack trace on stderr, beside the exception that tells it.
-                PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+                begun, self._begun = self._begun, None
+                self._session = self._start() if begun is None else begun.result()
             return self._session
+
+    def _start(self) -> "SparkSession":
+        from pyspark.logger import PySparkLogger
+
+        prepare_java()
+        session = self._session_factory()
+        # It would print a failed query's stack trace on stderr, beside the exception that tells it.
+        PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+        return session
 
 
 RESULT_SETTINGS = {
@@ -199,15 +224,13 @@ def spark_config(*, memory: str, scratch: Path, cores: int | None = None) -> dic
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.hadoop.fs.defaultFS": "file:///",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
         "spark.sql.shuffle.partitions": "4",
+        # As many pieces as cores: a third would leave all but one idle while it is read.
+        "spark.sql.files.maxPartitionBytes": "1g",
         # Files are listed here: a Spark job to list a year of local files costs more than it saves.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        "spark.sql.parquet.writeLegacyFormat": "false",
         # A dimension's first version reaches back to times for which Spark would else ask which calendar was meant.
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
-        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     }
 
 
@@ -233,6 +256,8 @@ def driver_config(*, memory: str, scratch: Path) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.adaptive.enabled": "true",
+        # What comes here goes through to Python, so many of the days or of the lake's partitions at a time.
+        "spark.driver.maxResultSize": "0",
         **RESULT_SETTINGS,
     }
 
@@ -308,11 +333,27 @@ def duckdb_result(
 def spark_result(
     session: "SparkSession", transform: Transform, inputs: Inputs, parameters: Mapping[str, str]
 ) -> "DataFrame":
-    """The rows, to be computed, of the transform over the files: each day's in one place, sorted."""
+    """The rows, to be computed, of the transform over the files, in no order."""
     for table in transform.inputs:
         _spark_input(session, table, inputs[table.name]).createOrReplaceTempView(table.name)
-    result = session.sql(transform.sql, args=dict(parameters))
-    return result.repartition(DAY_COLUMN).sortWithinPartitions(DAY_COLUMN, *transform.output.key)
+    return session.sql(transform.sql, args=dict(parameters))
+
+
+def write_day(rows: pa.Table, transform: Transform, day: date, out: Path) -> None:
+    """Writes the day's rows, as Spark gave them but without their day, to its folder: sorted, in the output's types.
+
+    StoreUnavailableError where they cannot be written.
+    """
+    schema = pa.schema((column.name, arrow_type(column.type)) for column in transform.output.columns)
+    ordered = rows.cast(schema).sort_by([(name, "ascending") for name in transform.output.key])
+    folder = day_folder(out, day)
+    try:
+        folder.mkdir()
+        pq.write_table(ordered, folder / "part-0.parquet", compression="zstd")
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"{transform.name}: cannot write to {folder}: {first_line(str(error))}. Make room and run again"
+        ) from error
 
 
 def day_folder(out: Path, day: object) -> Path:
@@ -362,7 +403,7 @@ def _failures_of_spark(transform: Transform) -> Iterator[None]:
     except ArithmeticException as error:
         raise too_large(transform) from error
     except Py4JJavaError as error:
-        reason = first_line(str(error.java_exception))
+        reason = _reason(error)
         if "FAILED_READ_FILE" in reason:
             raise damaged(transform, reason) from error
         remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in str(error)), "")
@@ -377,6 +418,14 @@ def _failures_of_spark(transform: Transform) -> Iterator[None]:
         ) from error
     finally:
         root.removeFilter(_is_not_py4j)
+
+
+def _reason(error: "Py4JJavaError") -> str:
+    """What Java says first, past the thread that sends the rows here, which waited for them in vain."""
+    raised = error.java_exception
+    while "awaitResult" in first_line(str(raised)) and (cause := raised.getCause()) is not None:
+        raised = cause
+    return first_line(str(raised))
 
 
 def _is_not_py4j(record: logging.LogRecord) -> bool:

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -29,10 +29,10 @@ from recruitment_platform.transforms.engines import (
     Inputs,
     Transform,
     checked,
-    day_folder,
     driver_config,
     first_line,
     too_large,
+    write_day,
 )
 from recruitment_platform.transforms.java import prepare_java
 from recruitment_platform.transforms.lineage import columns_read
@@ -96,7 +96,8 @@ class RemoteSparkEngine:
                 result = session.sql(known.sql, args=dict(parameters)).persist()
                 try:
                     for day in sorted(result.select(DAY_COLUMN).distinct().toArrow()[DAY_COLUMN].to_pylist()):
-                        _write_day(result, known, day, out)
+                        of_day = result.where(result[DAY_COLUMN].eqNullSafe(day)).drop(DAY_COLUMN)
+                        write_day(of_day.toArrow(), known, day, out)
                 finally:
                     result.unpersist()
         except ArithmeticException as error:
@@ -125,6 +126,9 @@ class RemoteSparkEngine:
             finally:
                 if self._address.remote is not None:
                     _leave(session)
+
+    def begin(self) -> None:
+        """Nothing is begun: a cluster's executors are not kept waiting."""
 
     def stop(self) -> None:
         """Ends the Spark application, or the session behind Spark Connect."""
@@ -183,8 +187,6 @@ def cluster_config(address: SparkAddress, scratch: Path) -> dict[str, str]:
         "spark.executor.extraJavaOptions": "-XX:+ExitOnOutOfMemoryError",
         # Python beside Java in an executor: its decoders and Arrow's batches.
         "spark.executor.memoryOverheadFactor": "0.25",
-        # What comes here goes through to Python, a day or a few of the lake's partitions at a time.
-        "spark.driver.maxResultSize": "0",
     }
 
 
@@ -247,15 +249,6 @@ def _view(
 def _rows(session: "SparkSession", source: "type[DataSource]") -> "DataFrame":
     session.dataSource.register(source)
     return session.read.format(source.name()).load()
-
-
-def _write_day(result: "DataFrame", transform: Transform, day: date, out: Path) -> None:
-    schema = pa.schema((column.name, arrow_type(column.type)) for column in transform.output.columns)
-    rows = result.where(result[DAY_COLUMN].eqNullSafe(day)).drop(DAY_COLUMN).toArrow().cast(schema)
-    folder = day_folder(out, day)
-    folder.mkdir()
-    ordered = rows.sort_by([(name, "ascending") for name in transform.output.key])
-    pq.write_table(ordered, folder / "part-0.parquet", compression="zstd")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from recruitment_platform.pipeline.facts import candidate_of, compute_facts
 from recruitment_platform.pipeline.manifests import FactsManifest, SnapshotManifest, facts_candidates, to_json
 from recruitment_platform.pipeline.publish import UnverifiedDayError, current_facts, load_day, stage_day
 from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
-from recruitment_platform.transforms.engines import DuckDBEngine
+from recruitment_platform.transforms.engines import DuckDBEngine, Inputs
 from recruitment_platform_tests.site import JOBS, Site, click, event
 
 DAY = date(2025, 6, 2)
@@ -259,6 +259,28 @@ def test_a_snapshot_file_that_is_gone_names_the_day_and_spares_the_others(busy: 
     outcome = dict(compute_facts(busy.objects, DuckDBEngine(), [DAY, NEXT], lake_name=busy.lake.name, run_id="second"))
     assert str(DAY) in str(outcome[DAY])
     assert isinstance(outcome[NEXT], FactsManifest)
+
+
+def test_a_range_is_computed_as_many_days_at_once_as_facts_fit_in_memory(
+    busy: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Watched(DuckDBEngine):
+        def run(self, transform: str, inputs: Inputs, parameters: Mapping[str, str], out: Path) -> None:
+            asked.append(len(inputs["raw_tracking"]))
+            super().run(transform, inputs, parameters, out)
+
+    days = [DAY, NEXT, NEXT + timedelta(days=1)]
+    at_once = compute(busy, days, "at once")
+    for most, parts in ((4, [3]), (3, [1, 2]), (1, [1, 2])):
+        asked.clear()
+        monkeypatch.setattr("recruitment_platform.pipeline.facts.EVENTS_AT_ONCE", most)
+        found = dict(compute_facts(busy.objects, Watched(), days, lake_name=busy.lake.name, run_id=f"{most}"))
+        assert asked == parts
+        assert {day: facts.digest for day, facts in found.items() if isinstance(facts, FactsManifest)} == {
+            day: facts.digest for day, facts in at_once.items() if isinstance(facts, FactsManifest)
+        }
 
 
 def test_a_snapshot_that_no_engine_can_read_names_the_day_and_spares_the_others(busy: Site) -> None:

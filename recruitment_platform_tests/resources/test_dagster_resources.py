@@ -18,7 +18,7 @@ from recruitment_platform_tests.runs import a_site, day, run
 STORES = ("lake", "relational", "objects", "warehouse")
 
 ON_SPARK = """
-import json, sys
+import json, sys, threading
 from pathlib import Path
 
 import dagster as dg
@@ -26,9 +26,13 @@ from pyspark import SparkContext
 
 from recruitment_platform.addresses import SparkAddress
 from recruitment_platform.definitions import build_definitions
+from recruitment_platform.resources import dagster_resources
 from recruitment_platform_tests.runs import run, settings_of
 from recruitment_platform_tests.site import Site
 
+threads = []
+start = dagster_resources.local_spark_session
+dagster_resources.local_spark_session = lambda config: threads.append(threading.current_thread().name) or start(config)
 site = Site(Path(sys.argv[1]))
 with dg.DagsterInstance.ephemeral() as instance:
     refresh = build_definitions(settings_of(site, engine="spark")).resolve_job_def("refresh_dim_jobs")
@@ -38,6 +42,7 @@ with dg.DagsterInstance.ephemeral() as instance:
         outcome = run(site, instance, 2, engine="spark", spark=SparkAddress(memory="1g"))
         assert outcome.success, outcome.message
         assert SparkContext._active_spark_context is None
+assert ["spark-start" in thread for thread in threads] == [True, True], "Spark is waited for where it need not be"
 print(json.dumps({str(found): row.digest for found, row in site.warehouse.ledger().items()}))
 """
 
@@ -74,7 +79,7 @@ def test_a_store_that_cannot_be_opened_says_so_when_it_is_asked_for_each_time(tm
                 opened.lake()
 
 
-def test_spark_starts_with_the_first_transform_of_a_run_and_ends_with_it_and_gives_the_same_digests(
+def test_spark_starts_with_a_run_that_needs_it_and_ends_with_it_and_gives_the_same_digests(
     tmp_path: Path,
 ) -> None:
     site = a_site(tmp_path / "spark", 2)

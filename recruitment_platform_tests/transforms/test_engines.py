@@ -1,19 +1,28 @@
 """What holds for every engine, beside its rows: folders and files, odd paths, and errors that say what to do."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
-from recruitment_platform.model.contract import RAW_TRACKING
+from recruitment_platform.model.contract import HOURLY_FACTS, RAW_TRACKING
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.transforms.engines import DuckDBEngine, Engine, SparkEngine, spark_config
+from recruitment_platform.transforms.engines import (
+    TRANSFORMS,
+    DuckDBEngine,
+    Engine,
+    SparkEngine,
+    spark_config,
+    write_day,
+)
 from recruitment_platform_tests.transforms.running import event, outcome, run
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC)
@@ -167,6 +176,13 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pat
         DuckDBEngine().run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "file" / "out")
 
 
+def test_rows_that_cannot_be_written_are_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    rows = arrow_schema(HOURLY_FACTS).empty_table()
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(StoreUnavailableError, match=r"cannot write to .*out/dt=2024-02-28: .*Make room"):
+        write_day(rows, TRANSFORMS[TRANSFORM], NOON.date(), tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("inputs", "parameters"),
     [({"raw_tracking": []}, PARAMETERS), ({"raw_tracking": [], "dim_jobs": []}, {}), ({"dims": []}, PARAMETERS)],
@@ -178,7 +194,7 @@ def test_inputs_and_parameters_are_all_or_nothing(
         DuckDBEngine().run(TRANSFORM, inputs, parameters, tmp_path / "out")
 
 
-def test_spark_is_not_started_before_the_first_run(tmp_path: Path) -> None:
+def test_spark_is_not_started_before_the_first_run_unless_it_is_begun(tmp_path: Path) -> None:
     def refuse() -> NoReturn:
         raise StoreUnavailableError("asked for")
 
@@ -188,6 +204,32 @@ def test_spark_is_not_started_before_the_first_run(tmp_path: Path) -> None:
         engine.run(TRANSFORM, {"raw_tracking": [tmp_path / "none"], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
     with pytest.raises(StoreUnavailableError, match="asked for"):
         engine.run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
+
+
+def test_spark_that_is_begun_starts_once_and_a_start_that_failed_is_told_by_the_run_alone(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def refuse() -> NoReturn:
+        asked.append(threading.current_thread().name)
+        raise StoreUnavailableError(f"start {len(asked)}")
+
+    engine = SparkEngine(refuse)
+    for _ in range(2):
+        engine.begin()
+    for number in (1, 2):
+        with pytest.raises(StoreUnavailableError, match=f"start {number}"):
+            engine.run(TRANSFORM, {"raw_tracking": [], "dim_jobs": []}, PARAMETERS, tmp_path / "out")
+    engine.begin()
+    engine.stop()
+    assert [name.startswith("spark-start") for name in asked] == [True, False, True]
+
+
+def test_spark_that_was_begun_for_nothing_is_stopped() -> None:
+    stopped = threading.Event()
+    engine = SparkEngine(lambda: cast("Any", SimpleNamespace(stop=stopped.set)))
+    engine.begin()
+    engine.stop()
+    assert stopped.is_set()
 
 
 def test_spark_s_settings_keep_everything_in_the_scratch_folder_and_make_nothing(tmp_path: Path) -> None:
