@@ -26,6 +26,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recruitment_platform.compiled import compiled
+
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -38,7 +40,6 @@ PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 NULL = np.uint64(0)
 _COLUMNS_BYTES = 8 * 29
 
-_compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
 _inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, inline="always")
 
 
@@ -72,7 +73,7 @@ def _word(data: Bytes, at: Any, width: int) -> Any:
     return word
 
 
-@_compiled
+@compiled
 def _hash_texts(data: Bytes, offsets: Numbers, out: Hashes) -> None:
     for row in range(len(out)):
         at = np.uint64(offsets[row])
@@ -107,25 +108,25 @@ def _hash_texts(data: Bytes, offsets: Numbers, out: Hashes) -> None:
         out[row] = _avalanche(hash_)
 
 
-@_compiled
+@compiled
 def _hash_numbers(numbers: Numbers, out: Hashes) -> None:
     for row in range(len(out)):
         out[row] = _avalanche(_with_word(PRIME_5 + np.uint64(8), np.uint64(numbers[row])))
 
 
-@_compiled
+@compiled
 def _take_in(hashes: Hashes, codes: npt.NDArray[np.int32], out: Hashes) -> None:
     for row in range(len(out)):
         out[row] = _with_word(out[row], hashes[codes[row]])
 
 
-@_compiled
+@compiled
 def _take_in_own(hashes: Hashes, out: Hashes) -> None:
     for row in range(len(out)):
         out[row] = _with_word(out[row], hashes[row])
 
 
-@_compiled
+@compiled
 def _finish(out: Hashes) -> None:
     for row in range(len(out)):
         out[row] = _avalanche(out[row])

@@ -16,6 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recruitment_platform.compiled import compiled
+
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 
@@ -39,7 +41,6 @@ _NO_HEX = 16
 _HEX = np.array([int(chr(byte), 16) if chr(byte) in hexdigits else _NO_HEX for byte in range(256)], np.uint8)
 """The value of each byte that is a hexadecimal digit."""
 
-_compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
 _inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True)
 
 
@@ -84,7 +85,7 @@ def _signed(data: Bytes, start: Any, end: Any) -> Any:
     return start, False
 
 
-@_compiled
+@compiled
 def read_ints(data: Bytes, offsets: Numbers, numbers: Numbers, states: Bytes) -> None:
     """188, +188, 188. and 188.0 are integers, 188.5 and 1e3 are not, nor is what does not fit 32 bits."""
     for row in range(len(numbers)):
@@ -112,7 +113,7 @@ def read_ints(data: Bytes, offsets: Numbers, numbers: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@_compiled
+@compiled
 def read_money(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) -> None:
     """Decimal numbers in millionths, also as JSON and doubles write small and large ones: 1e-05, with one digit and at
     most 17 decimals before the e, and two digits behind. Exact.
@@ -302,7 +303,7 @@ def _epoch_of(data: Bytes, start: Any, end: Any) -> Any:
     return -number if is_negative else number
 
 
-@_compiled
+@compiled
 def read_times(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) -> None:
     """Clocks and epochs as microseconds since 1970 UTC, from year 1 to 9999, what every store and language can hold."""
     for row in range(len(micros)):
@@ -320,7 +321,7 @@ def read_times(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@_compiled
+@compiled
 def read_time_uuids(
     data: Bytes, offsets: Numbers, newest: int, texts: npt.NDArray[np.uint8], received: Numbers, states: Bytes
 ) -> None:
