@@ -15,14 +15,13 @@ arithmetic that wraps around.
    it is the signed integer of the same 64 bits.
 
 Each step of 2 can be undone where the other of the two is known, so rows that differ in one column have the same hash
-only where its values have; integers never have. It is no cryptographic hash: it keeps contents apart that differ by
-chance, not those that someone made to collide.
+only where its values have. Two integers never have, and the one whose hash is 0 (4130657994142680435) is in no column.
+It is no cryptographic hash: it keeps contents apart that differ by chance, not those that someone made to collide.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -40,32 +39,30 @@ PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 NULL = np.uint64(0)
 _COLUMNS_BYTES = 8 * 29
 
-_inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, inline="always")
 
-
-@_inlined
+@compiled
 def _turned(number: Any, bits: int) -> Any:
     return (number << np.uint64(bits)) | (number >> np.uint64(64 - bits))
 
 
-@_inlined
+@compiled
 def _round(lane: Any, word: Any) -> Any:
     return _turned(lane + word * PRIME_2, 31) * PRIME_1
 
 
-@_inlined
+@compiled
 def _with_word(hash_: Any, word: Any) -> Any:
     return _turned(hash_ ^ _round(np.uint64(0), word), 27) * PRIME_1 + PRIME_4
 
 
-@_inlined
+@compiled
 def _avalanche(hash_: Any) -> Any:
     hash_ = (hash_ ^ (hash_ >> np.uint64(33))) * PRIME_2
     hash_ = (hash_ ^ (hash_ >> np.uint64(29))) * PRIME_3
     return hash_ ^ (hash_ >> np.uint64(32))
 
 
-@_inlined
+@compiled
 def _word(data: Bytes, at: Any, width: int) -> Any:
     word = np.uint64(0)
     for place in range(width):

@@ -8,11 +8,9 @@ where there is none, and says of each in `states` whether it was READ, is MISSIN
 space at its ends is left away, ASCII's alone.
 """
 
-from collections.abc import Callable
 from string import hexdigits
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -41,25 +39,23 @@ _NO_HEX = 16
 _HEX = np.array([int(chr(byte), 16) if chr(byte) in hexdigits else _NO_HEX for byte in range(256)], np.uint8)
 """The value of each byte that is a hexadecimal digit."""
 
-_inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True)
 
-
-@_inlined
+@compiled
 def _is_white(byte: Any) -> Any:
     return byte == 32 or 9 <= byte <= 13
 
 
-@_inlined
+@compiled
 def _is_digit(byte: Any) -> Any:
     return 48 <= byte <= 57
 
 
-@_inlined
+@compiled
 def _digit_at(data: Bytes, at: Any) -> Any:
     return np.int64(data[at]) - 48
 
 
-@_inlined
+@compiled
 def _bare(data: Bytes, start: Any, end: Any) -> Any:
     """Where the text is without white space; nothing of it where it is what exports write for "no value"."""
     while start < end and _is_white(data[start]):
@@ -77,7 +73,7 @@ def _bare(data: Bytes, start: Any, end: Any) -> Any:
     return start, end
 
 
-@_inlined
+@compiled
 def _signed(data: Bytes, start: Any, end: Any) -> Any:
     """Where the text goes on behind a sign, and whether that is a minus."""
     if start < end and (data[start] == 43 or data[start] == 45):
@@ -185,7 +181,7 @@ def read_money(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@_inlined
+@compiled
 def _number_of(data: Bytes, at: Any, digits: int) -> Any:
     """What so many digits say; -1 where they are none."""
     number = 0
@@ -196,7 +192,7 @@ def _number_of(data: Bytes, at: Any, digits: int) -> Any:
     return number
 
 
-@_inlined
+@compiled
 def _fraction_of(data: Bytes, at: Any, end: Any) -> Any:
     """Where the digits end, and what the first six say as microseconds: cut, not rounded."""
     fraction = 0
@@ -208,7 +204,7 @@ def _fraction_of(data: Bytes, at: Any, end: Any) -> Any:
     return at, fraction
 
 
-@_inlined
+@compiled
 def _days_until(year: Any, month: Any, day: Any) -> Any:
     """From 1970 to that day of the Gregorian calendar, which begins its years with March here; None where none is."""
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -222,7 +218,7 @@ def _days_until(year: Any, month: Any, day: Any) -> Any:
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
 
 
-@_inlined
+@compiled
 def _zone_of(data: Bytes, at: Any, end: Any) -> Any:
     """The minutes that a time's zone is ahead of UTC; None where that is no zone."""
     if at == end:
@@ -250,7 +246,7 @@ def _zone_of(data: Bytes, at: Any, end: Any) -> Any:
     return -ahead if data[at] == 45 else ahead
 
 
-@_inlined
+@compiled
 def _clock_of(data: Bytes, start: Any, end: Any) -> Any:
     """2022-07-27 03:58:22.542 with or without a T, seconds, a fraction and a zone, in microseconds; None where none."""
     if end - start < 16 or data[start + 4] != 45 or data[start + 7] != 45 or data[start + 13] != 58:
@@ -280,7 +276,7 @@ def _clock_of(data: Bytes, start: Any, end: Any) -> Any:
     return ((days * 1440 + hour * 60 + minute - zone) * 60 + second) * _SECOND + fraction
 
 
-@_inlined
+@compiled
 def _epoch_of(data: Bytes, start: Any, end: Any) -> Any:
     """Seconds, milliseconds or microseconds since 1970, told apart by their magnitude; None where it is no number."""
     at, is_negative = _signed(data, start, end)

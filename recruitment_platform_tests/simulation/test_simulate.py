@@ -16,9 +16,11 @@ import pytest
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.resources.protocols import RejectedRow
 from recruitment_platform.simulation import events
+from recruitment_platform.simulation.events import blocks
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation, load_record
 from recruitment_platform.simulation.score import score
-from recruitment_platform.simulation.simulate import SimulatedDay, run_simulation
+from recruitment_platform.simulation.simulate import SimulatedDay, market_of, run_simulation
+from recruitment_platform.simulation.traffic import intents, raw_rows
 from recruitment_platform.simulation.truth import day_counts, truth_for
 from recruitment_platform_tests.processes import at_once, in_background
 from recruitment_platform_tests.resources.lake_batches import events_in
@@ -156,6 +158,25 @@ def test_a_home_whose_dimensions_were_refreshed_while_empty_can_be_simulated_int
     home.simulate("unknown_jobs", events_per_day=EVENTS)
     days, facts = home.facts()
     assert all(scored.matched for scored in score(facts, truth_for(home.truth, days), days))
+
+
+def test_of_a_block_that_is_there_in_part_the_rest_is_taken_in(tmp_path: Path) -> None:
+    whole = make_home(tmp_path / "whole")
+    simulation = whole.simulate(*ALL_FAULTS, days=1, events_per_day=EVENTS)
+    parted = make_home(tmp_path / "parted")
+    (block,) = blocks(simulation, market_of(parted.settings, simulation), OPENING)
+    raw = raw_rows(block, intents(block))
+    ready = [parted.destination.ready(block, raw.slice(0, rows)) for rows in (40, 41, len(raw), 100)]
+    for take in ready:
+        take(0)
+    sources = {home.lake.sources()[0] for home in (whole, parted)}
+    assert len(sources) == 1
+    kept = [
+        pa.concat_tables([events_in(home.lake.scan(day)) for day in home.lake.days()]).sort_by("position")
+        for home in (whole, parted)
+    ]
+    assert kept[0].equals(kept[1])
+    assert list(parted.lake.rejected()) == list(whole.lake.rejected())
 
 
 def test_each_platform_currency_has_its_campaigns(tmp_path: Path) -> None:
