@@ -16,6 +16,7 @@ HEAVY = {
     "confluent_kafka",
     "faker",
     "grpc",
+    "numba",
     "pandas",
     "py4j",
     "pyarrow.dataset",

@@ -6,8 +6,12 @@ and what is made of the counts (`snapshot`).
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+Flags = npt.NDArray[np.bool_]
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -51,35 +55,42 @@ class Arrivals:
 
     def distinct_of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Counts the next events in the order of `snapshot.sql`; returns those that count."""
-        ids, hashes = batch["create_time"], batch["payload_hash"]
         if len(batch) == 0:
             return batch
-        is_counted = self._differs(ids, 0)
-        is_content = pc.or_(is_counted, self._differs(hashes, 1))
-        self._last = ids[-1].as_py(), hashes[-1].as_py()
-        contents = batch if pc.all(is_content).as_py() else batch.filter(is_content)
-        counted = batch if pc.all(is_counted).as_py() else batch.filter(is_counted)
+        is_content, is_counted = self._told_apart(batch)
+        counted = _those(batch, is_counted)
         self.arrived += len(batch)
         self.distinct += len(counted)
-        self.conflicts += len(contents) - len(counted)
-        self._note_positions(contents)
-        if len(contents) > len(counted):
-            self._list(batch.filter(pc.and_not(is_content, is_counted)), "conflict")
+        self.conflicts += int(is_content.sum()) - len(counted)
+        self._note_positions(_those(batch.select(["source", "position"]), is_content))
+        is_conflict = is_content & ~is_counted
+        if is_conflict.any():
+            self._list(_those(batch, is_conflict), "conflict")
         if len(self.ids_on_two_days):
             twice = counted.filter(pc.is_in(counted["create_time"], self.ids_on_two_days))
             self.found_on_two_days += len(twice)
             self._list(twice, "id_on_two_days")
-        self.fallback_times += _count(pc.equal(counted["time_source"], "create_time"))
-        is_click = pc.equal(counted["kind"], "click")
-        no_job = pc.equal(pc.fill_null(counted["resolved_job_id"], 0), 0)
-        self.clicks_without_job += _count(pc.and_(is_click, no_job))
-        self.clicks_without_bid += _count(pc.and_(is_click, counted["has_no_bid"]))
+        self.fallback_times += int(_is(counted["time_source"], "create_time").sum())
+        is_click = _is(counted["kind"], "click")
+        no_job = counted["resolved_job_id"].fill_null(0).to_numpy() == 0
+        no_bid = counted["has_no_bid"].to_numpy(zero_copy_only=False)
+        self.clicks_without_job += int((is_click & no_job).sum())
+        self.clicks_without_bid += int((is_click & no_bid).sum())
         return counted
 
-    def _differs(self, values: pa.Array, at: int) -> pa.Array:
-        """Whether each value is another than the one before it, that of the last batch included."""
-        first = self._last is None or values[0].as_py() != self._last[at]
-        return pa.concat_arrays([pa.array([first]), pc.not_equal(values[1:], values[:-1])])
+    def _told_apart(self, batch: pa.RecordBatch) -> tuple[Flags, Flags]:
+        """Whether each event is another content than the one before it, and whether it is another id as well."""
+        # Not above: numba takes long to load.
+        from recruitment_platform.pipeline.row_bytes import told_apart
+
+        ids, hashes = batch["create_time"], batch["payload_hash"]
+        is_content, is_counted = told_apart(ids, hashes)
+        if self._last is not None:
+            last_id, last_hash = self._last
+            is_counted[0] = ids[0].as_py() != last_id
+            is_content[0] = is_counted[0] or hashes[0].as_py() != last_hash
+        self._last = ids[-1].as_py(), hashes[-1].as_py()
+        return is_content, is_counted
 
     def _note_positions(self, contents: pa.RecordBatch) -> None:
         came = pa.table({"source": contents["source"], "position": contents["position"]})
@@ -93,5 +104,13 @@ class Arrivals:
         self._listed.append(pa.record_batch([*columns, rows["position"]], schema=LISTING_SCHEMA))
 
 
-def _count(is_so: pa.Array) -> int:
-    return int(pc.sum(is_so).as_py() or 0)
+def _those(batch: pa.RecordBatch, wanted: Flags) -> pa.RecordBatch:
+    return batch if wanted.all() else batch.filter(pa.array(wanted))
+
+
+def _is(column: pa.DictionaryArray, value: str) -> Flags:
+    """Whether each row, of which none is null, has this value."""
+    values = column.dictionary.to_pylist()
+    code = values.index(value) if value in values else len(values)
+    is_so: Flags = column.indices.to_numpy() == code
+    return is_so

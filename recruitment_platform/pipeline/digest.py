@@ -1,6 +1,7 @@
 """A day's digest: one function over the Parquet, whatever engine wrote it (promises 2 and 5).
 
-What belongs here: the canonical text of a row, and its hash. What does not: what a digest is compared with.
+What belongs here: the order of the rows, and the hash over their canonical text. What does not: how that text is
+written (`row_bytes`), what a digest is compared with.
 """
 
 import hashlib
@@ -20,10 +21,8 @@ FACTS_LEFT_OUT = frozenset({"sources"})
 """Columns of the hourly facts that are not part of their digest: the same day read from another lake is the same."""
 
 # Sorting spills to disk beyond this, so that a day of any size fits beside a Spark driver.
-_MEGABYTES = 1000
-# DuckDB's text columns hold at most 2 GiB a batch: rows of the widest table stay far below it with this many.
-_BATCH_ROWS = 8192
-_LENGTHS = f"string_split('{' '.join(f'{length}:' for length in range(40))}', ' ')"
+_MEGABYTES = 320
+_BATCH_ROWS = 20_480
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,9 @@ class Digest:
 def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = ()) -> Digest:
     """SHA-256 over the rows of the Parquet files, sorted by the table's key and then all other columns.
 
-    A row's text is its columns in the contract's order, joined by commas and ended by a newline: `-` for null, else
-    `<length in bytes>:<value>`. Values: integers in decimal, decimals at the contract's scale, timestamps as
-    microseconds since 1970 UTC, dates as ISO 8601, text as it is. So it depends neither on the order of rows or columns
-    nor on files, row groups or encodings. Without rows it is the SHA-256 of nothing.
+    A row's text is its columns in the contract's order as `LineWriter` writes them, decimals at the contract's scale.
+    So it depends neither on the order of rows or columns nor on files, row groups or encodings. Without rows it is
+    the SHA-256 of nothing.
 
     Raises ReconciliationError where the files lack a column, or hold a value that is not of the contract's type;
     StoreUnavailableError where they cannot be read, or sorting finds no room on disk.
@@ -53,11 +51,11 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
             try:
                 with connect_duckdb(config=spilling(spill, _MEGABYTES)) as connection:
                     relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
-                    lines = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
-                        _line_sql(columns)
+                    rows = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
+                        ", ".join(f"{_typed_sql(column)} AS {column.name}" for column in columns)
                     )
-                    for batch in lines.to_arrow_reader(_BATCH_ROWS):
-                        hashed.add(batch.column(0))
+                    for batch in rows.to_arrow_reader(_BATCH_ROWS):
+                        hashed.add(batch.columns)
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
                 raise StoreUnavailableError(f"{table.name}: cannot digest {files[0]}: {_first_line(error)}") from error
             except duckdb.Error as error:
@@ -68,16 +66,20 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
 
 
 class RunningDigest:
-    """The digest of rows that come by in the table's order, as their texts (`line_sql`)."""
+    """The digest of rows that come by in the table's order."""
 
     def __init__(self) -> None:
+        # Not above: numba takes long to load.
+        from recruitment_platform.pipeline.row_bytes import LineWriter
+
         self._sha256 = hashlib.sha256()
         self._rows = 0
+        self._writer = LineWriter()
 
-    def add(self, lines: pa.StringArray) -> None:
-        """Takes the next rows' texts."""
-        self._sha256.update(_text(lines))
-        self._rows += len(lines)
+    def add(self, columns: Sequence[pa.Array]) -> None:
+        """Takes the next rows' columns, which are of the contract's types and in its order."""
+        self._sha256.update(self._writer.lines(columns))
+        self._rows += len(columns[0])
 
     @property
     def digest(self) -> Digest:
@@ -85,37 +87,19 @@ class RunningDigest:
         return Digest(self._sha256.hexdigest(), self._rows)
 
 
-def line_sql(table: Table) -> str:
-    """DuckDB's expression for a row's text, over the table's columns."""
-    return _line_sql(table.columns)
-
-
-def _line_sql(columns: Sequence[Column]) -> str:
-    fields = ", ',', ".join(_field_sql(column) for column in columns)
-    return f"concat({fields}, chr(10))"
-
-
-def _field_sql(column: Column) -> str:
+def _typed_sql(column: Column) -> str:
     match column.type.kind:
         case "int" | "bigint":
-            value = f"{column.name}::BIGINT::VARCHAR"
+            kind = "BIGINT"
         case "decimal":
-            value = f"{column.name}::DECIMAL({column.type.precision},{column.type.scale})::VARCHAR"
+            kind = f"DECIMAL({column.type.precision}, {column.type.scale})"
         case "timestamp":
-            value = f"epoch_us({column.name}::TIMESTAMPTZ)::VARCHAR"
+            kind = "TIMESTAMPTZ"
         case "date":
-            value = f"{column.name}::DATE::VARCHAR"
+            kind = "DATE"
         case "text":
-            value = f"{column.name}::VARCHAR"
-    # `concat` leaves out what is null. Looking a length up is twice as fast as writing it.
-    return f"coalesce({_LENGTHS}[strlen({value}) + 1], strlen({value}) || ':', '-'), {value}"
-
-
-def _text(lines: pa.StringArray) -> memoryview:
-    """The bytes of all lines as they lie in Arrow's data buffer: no Python object a row."""
-    _, offsets, data = lines.buffers()
-    positions = memoryview(offsets).cast("i")
-    return memoryview(data)[positions[lines.offset] : positions[lines.offset + len(lines)]]
+            kind = "VARCHAR"
+    return f"{column.name}::{kind}"
 
 
 def _first_line(error: duckdb.Error) -> str:

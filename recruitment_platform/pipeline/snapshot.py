@@ -6,6 +6,7 @@ not: where the events lie (`resources.lake.parquet`), what becomes of them (`pip
 
 import logging
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from recruitment_platform.model.contract import RAW_TRACKING
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.arrivals import Arrivals
-from recruitment_platform.pipeline.digest import Digest, RunningDigest, line_sql
+from recruitment_platform.pipeline.digest import Digest, RunningDigest
 from recruitment_platform.pipeline.manifests import (
     FileEntry,
     SnapshotManifest,
@@ -67,8 +68,9 @@ SNAPSHOT_SCHEMA = arrow_schema(RAW_TRACKING)
 Extract = Callable[[date], LakeScan]
 """Scans a day by other processes than this one; its `events` have `LAKE_COLUMNS`."""
 
-_MEGABYTES = 640  # sorting spills to disk beyond this
+_MEGABYTES = 320  # sorting spills to disk beyond this
 _BATCH_ROWS = 20_480
+_BATCHES_AHEAD = 6
 _ROW_GROUP_ROWS = 122_880
 _REPEATED = [
     name for name in SNAPSHOT_SCHEMA.names if name not in ("create_time", "payload_hash", "received_at", "event_time")
@@ -158,7 +160,13 @@ def _draft(
     connection: duckdb.DuckDBPyConnection, scan: LakeScan, day: date, time_zone: str, run_id: str, folder: Path
 ) -> _Draft:
     file, listing = folder / "snapshot.parquet", folder / "listing.parquet"
-    counts, hashed = _write_distinct(connection, scan, day, time_zone, file)
+    try:
+        counts, hashed = _write_distinct(connection, scan, day, time_zone, file)
+    except duckdb.ConversionException as error:
+        raise ReconciliationError(
+            f"raw_tracking {day}: the lake holds events of which its day_state does not tell, or that the door never "
+            f"let in ({str(error).splitlines()[0]}). The day is not published; compare the lake with its sources"
+        ) from error
     listed = counts.listing
     pq.write_table(listed, listing, compression="zstd")
     by_kind = kind_totals([file])
@@ -201,25 +209,31 @@ def _write_distinct(
 ) -> tuple[Arrivals, Digest]:
     """Writes the scan's distinct events, in one pass that counts and digests them too."""
     on_two_days = connection.sql(load_sql("pipeline", "ids_of_day"), params={"day": day}).to_arrow_table()
+    connection.execute(load_sql("pipeline", "snapshot_sources"), {"sources": list(scan.watermark)})
     counts, hashed = Arrivals(on_two_days["create_time"].combine_chunks()), RunningDigest()
     with (
         scan.read_by(connection),
         pq.ParquetWriter(file, SNAPSHOT_SCHEMA, compression="zstd", use_dictionary=_REPEATED) as writer,
-        ThreadPoolExecutor(1) as thread,
+        ThreadPoolExecutor(1) as digesting,
+        ThreadPoolExecutor(1) as writing,
     ):
-        ordered = connection.sql(load_sql("pipeline", "snapshot"), params={"time_zone": time_zone})
-        lines = ordered.project(f"*, {line_sql(RAW_TRACKING)} AS line")
-        writing: Future[None] = thread.submit(lambda: None)
+        arrived = connection.sql(load_sql("pipeline", "snapshot"), params={"time_zone": time_zone})
+        digested: deque[Future[None]] = deque()
+        written: Future[None] = writing.submit(lambda: None)
         waiting: list[pa.RecordBatch] = []
-        for batch in lines.to_arrow_reader(_BATCH_ROWS):
-            counted = counts.distinct_of(batch)
-            hashed.add(counted["line"])
-            waiting.append(counted.select(SNAPSHOT_SCHEMA.names))
+        for batch in arrived.to_arrow_reader(_BATCH_ROWS):
+            counted = counts.distinct_of(batch).select(SNAPSHOT_SCHEMA.names)
+            digested.append(digesting.submit(hashed.add, counted.columns))
+            if len(digested) > _BATCHES_AHEAD:
+                digested.popleft().result()
+            waiting.append(counted)
             if sum(map(len, waiting)) >= _ROW_GROUP_ROWS:
-                writing.result()
-                writing = thread.submit(_write_rows, writer, waiting)
+                written.result()
+                written = writing.submit(_write_rows, writer, waiting)
                 waiting = []
-        writing.result()
+        for each in digested:
+            each.result()
+        written.result()
         if waiting:
             _write_rows(writer, waiting)
     return counts, hashed.digest

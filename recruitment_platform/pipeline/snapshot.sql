@@ -7,7 +7,7 @@ SELECT
     received_at,
     event_time,
     event_date,
-    time_source,
+    CAST(time_source AS ENUM ('ts', 'create_time')) AS time_source,
     CAST(
         extract(
             HOUR FROM
@@ -18,21 +18,23 @@ SELECT
             END
         ) AS INTEGER
     ) AS event_hour,
-    CASE custom_track
-        WHEN 'click' THEN 'click'
-        WHEN 'clicks' THEN 'click'
-        WHEN 'conversion' THEN 'conversion'
-        WHEN 'qualified' THEN 'qualified'
-        WHEN 'unqualified' THEN 'unqualified'
-        ELSE 'not_countable'
-    END AS kind,
+    CAST(
+        CASE custom_track
+            WHEN 'click' THEN 'click'
+            WHEN 'clicks' THEN 'click'
+            WHEN 'conversion' THEN 'conversion'
+            WHEN 'qualified' THEN 'qualified'
+            WHEN 'unqualified' THEN 'unqualified'
+            ELSE 'not_countable'
+        END AS ENUM ('click', 'conversion', 'qualified', 'unqualified', 'not_countable')
+    ) AS kind,
     resolved_job_id,
     resolved_publisher_id,
     campaign_id,
     group_id,
     bid_micros,
     bid IS NULL AS has_no_bid,
-    source,
+    CAST(source AS sources) AS source,
     position
 FROM events
 ORDER BY create_time, payload_hash, source, position

@@ -20,8 +20,8 @@ SCHEMA = pa.schema(
     [
         ("create_time", pa.string()),
         ("payload_hash", pa.int64()),
-        ("time_source", pa.string()),
-        ("kind", pa.string()),
+        ("time_source", pa.dictionary(pa.uint8(), pa.string())),
+        ("kind", pa.dictionary(pa.uint8(), pa.string())),
         ("resolved_job_id", pa.int32()),
         ("has_no_bid", pa.bool_()),
         ("source", pa.string()),

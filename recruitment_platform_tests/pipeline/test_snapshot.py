@@ -15,6 +15,7 @@ from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.manifests import SnapshotManifest, history, snapshot_manifests
 from recruitment_platform.pipeline.snapshot import current_snapshot, take_snapshots
 from recruitment_platform.resources.protocols import LakeScan
+from recruitment_platform_tests.pipeline.tampering import change_lake
 from recruitment_platform_tests.resources.lake_batches import events_in
 from recruitment_platform_tests.site import RULES, Site, click, event
 
@@ -154,6 +155,16 @@ def test_a_day_that_does_not_add_up_is_recorded_and_others_go_on(site: Site) -> 
     assert isinstance(taken[days[1]], SnapshotManifest)
     assert day_errors.recorded(site.objects, "run", DAY) == str(taken[DAY])
     assert day_errors.recorded(site.objects, "run", days[1]) is None
+    assert current_snapshot(site.objects, DAY) is None
+
+
+def test_events_of_a_source_that_no_state_tells_of_are_never_published(site: Site) -> None:
+    site.send([click("2025-06-02 10:00", 1)])
+    change_lake(site.lake, DAY, "test:site", "SELECT * REPLACE ('elsewhere' AS source) FROM rows")
+    ((_, taken),) = take_snapshots(site.lake, site.objects, [DAY], time_zone="UTC", run_id="run")
+    assert isinstance(taken, ReconciliationError)
+    assert str(taken).startswith(f"raw_tracking {DAY}: the lake holds events of which its day_state does not tell")
+    assert "elsewhere" in str(taken)
     assert current_snapshot(site.objects, DAY) is None
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,6 +17,8 @@ import pyarrow.compute as pc
 from cassandra import ConsistencyLevel
 from cassandra.protocol import BatchMessage, ResultMessage, _ProtocolHandler
 from cassandra.query import BatchStatement, BatchType
+
+from recruitment_platform.compiled import compiled
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -28,10 +29,8 @@ UUID_TEXT = 36
 GREGORIAN_MICROS = 12_219_292_800_000_000
 """From 15 October 1582, where a TimeUUID's clock begins, to 1970, in microseconds."""
 
-_compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True)
 
-
-@_compiled
+@compiled
 def _locate(body: Bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> int:
     """Where each value of the rows lies, by column and row; returns where the rows end, -1 where they do not fit."""
     columns, rows = starts.shape
@@ -56,7 +55,7 @@ def _locate(body: Bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.
     return at
 
 
-@_compiled
+@compiled
 def _take_numbers(body: Bytes, starts: Numbers, lengths: npt.NDArray[np.int32], out: Any) -> None:
     for row in range(len(starts)):
         number = np.int64(0)
@@ -66,7 +65,7 @@ def _take_numbers(body: Bytes, starts: Numbers, lengths: npt.NDArray[np.int32], 
         out[row] = number
 
 
-@_compiled
+@compiled
 def _take_text(body: Bytes, starts: Numbers, offsets: npt.NDArray[np.int32], out: Bytes) -> None:
     for row in range(len(starts)):
         at = starts[row] - offsets[row]
@@ -74,7 +73,7 @@ def _take_text(body: Bytes, starts: Numbers, offsets: npt.NDArray[np.int32], out
             out[place] = body[at + place]
 
 
-@_compiled
+@compiled
 def _take_uuids(body: Bytes, starts: Numbers, out: Bytes) -> None:
     for row in range(len(starts)):
         at = starts[row]
@@ -89,7 +88,7 @@ def _take_uuids(body: Bytes, starts: Numbers, out: Bytes) -> None:
                 to += 1
 
 
-@_compiled
+@compiled
 def _take_clocks(body: Bytes, starts: Numbers, out: Numbers) -> None:
     for row in range(len(starts)):
         at = starts[row]
@@ -165,7 +164,7 @@ def page_of(body: bytes, names: Sequence[str]) -> Page:
     return Page(data, names, starts, lengths)
 
 
-@_compiled
+@compiled
 def _parse_uuids(text: Bytes, offsets: npt.NDArray[np.int32], out: Bytes) -> None:
     for row in range(len(offsets) - 1):
         place = 0
@@ -181,7 +180,7 @@ def _parse_uuids(text: Bytes, offsets: npt.NDArray[np.int32], out: Bytes) -> Non
             place += 1
 
 
-@_compiled
+@compiled
 def _put_constant(out: Bytes, at: Numbers, constant: Bytes) -> None:
     for row in range(len(at)):
         to = at[row]
@@ -190,7 +189,7 @@ def _put_constant(out: Bytes, at: Numbers, constant: Bytes) -> None:
         at[row] = to + len(constant)
 
 
-@_compiled
+@compiled
 def _put_length(out: Bytes, to: int, length: int) -> None:
     out[to] = (length >> 24) & 255
     out[to + 1] = (length >> 16) & 255
@@ -198,7 +197,7 @@ def _put_length(out: Bytes, to: int, length: int) -> None:
     out[to + 3] = length & 255
 
 
-@_compiled
+@compiled
 def _put_numbers(out: Bytes, at: Numbers, values: Any, valid: Flags, width: int) -> None:
     for row in range(len(at)):
         to = at[row]
@@ -213,7 +212,7 @@ def _put_numbers(out: Bytes, at: Numbers, values: Any, valid: Flags, width: int)
             at[row] = to + 4
 
 
-@_compiled
+@compiled
 def _put_text(out: Bytes, at: Numbers, text: Bytes, offsets: npt.NDArray[np.int32], valid: Flags) -> None:
     for row in range(len(at)):
         to = at[row]
@@ -228,7 +227,7 @@ def _put_text(out: Bytes, at: Numbers, text: Bytes, offsets: npt.NDArray[np.int3
             at[row] = to + 4
 
 
-@_compiled
+@compiled
 def _put_rows(out: Bytes, at: Numbers, values: Bytes) -> None:
     width = values.shape[1]
     for row in range(len(at)):
