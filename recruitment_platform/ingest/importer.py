@@ -132,7 +132,10 @@ def _import_tracking(
 
 def _judged(batch: Batch, rules: DoorRules, source: str) -> _Judged:
     now = datetime.now(UTC)
-    return _Judged(batch, now, judge(batch, rules, source, now))
+    judged = _Judged(batch, now, judge(batch, rules, source, now))
+    # Arrow would keep what it needed for this, for as long as the file lasts.
+    pa.default_memory_pool().release_unused()
+    return judged
 
 
 def judge(batch: Batch, rules: DoorRules, source: str, now: datetime) -> DoorResult:
