@@ -34,7 +34,8 @@ class Alert:
     """A failed run: its days that failed, each with its error, and those of them that sensors ask for no more.
 
     `days` are all days of the run; where no day failed by itself, all did. `attempt` is the highest number of attempts
-    that one of the failed days has had with its input, of at most `max_attempts`; 0 where sensors did not ask for it.
+    that one of the failed days had had with its input when the run ended, of at most `max_attempts`; 0 where sensors
+    did not ask for it.
     """
 
     job: str
@@ -80,7 +81,7 @@ def alert_of(context: dg.RunFailureSensorContext, settings: Settings) -> Alert:
     error, failed = _told(context)
     days = tuple(days_of(run))
     made = {
-        day: attempts(context.instance, day, day_input).made
+        day: attempts(context.instance, day, day_input, run.run_id).made
         for day, day_input in inputs_of(run).items()
         if day in failed or not failed
     }

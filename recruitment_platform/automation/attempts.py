@@ -50,14 +50,19 @@ class Triage:
     in_flight: list[tuple[DayNeed, str]] = field(default_factory=list)
 
 
-def attempts(instance: dg.DagsterInstance, day: date, day_input: str) -> Attempts:
-    """The ended runs of the day with that input that sensors asked for, whatever became of them."""
+def attempts(instance: dg.DagsterInstance, day: date, day_input: str, until: str | None = None) -> Attempts:
+    """The ended runs of the day with that input that sensors asked for, whatever became of them.
+
+    Those that ended after the run `until`, where it is one of them, are left out.
+    """
     records = instance.get_run_records(dg.RunsFilter(tags={f"{INPUT_TAG}{day}": day_input}))
-    ended = [record for record in records if record.dagster_run.is_finished]
+    ended = sorted((record for record in records if record.dagster_run.is_finished), key=ended_at)
+    ids = [record.dagster_run.run_id for record in ended]
+    if until in ids:
+        ended = ended[: ids.index(until) + 1]
     if not ended:
         return Attempts(0)
-    last = max(ended, key=ended_at)
-    return Attempts(len(ended), ended_at(last), last.dagster_run.run_id)
+    return Attempts(len(ended), ended_at(ended[-1]), ended[-1].dagster_run.run_id)
 
 
 def triage(

@@ -158,17 +158,24 @@ def told_of(instance: dg.DagsterInstance, settings: Settings, run_id: str) -> No
     sensor(context.for_run_failure())
 
 
+@pytest.mark.parametrize("is_late", [False, True])
 def test_of_a_range_the_failed_day_is_told_with_its_attempt_and_at_the_cap_that_it_is_given_up(
-    site: Site, instance: dg.DagsterInstance, hook: Webhook
+    site: Site, instance: dg.DagsterInstance, hook: Webhook, is_late: bool
 ) -> None:
+    """Also where the sensor looks late, when both runs have failed."""
     send_events(site, 2, 1)
     lose_an_event(site, 2)
     settings = settings_at_once(site, max_attempts=2, alert_webhook=SecretStr(hook.address))
     daemon = Daemon(instance, settings)
     daemon.refresh()
+    failed = []
     for _ in range(2):
         assert not daemon.run(daemon.look(FRESHNESS).requests[0])
-        told_of(instance, settings, instance.get_runs(dg.RunsFilter(job_name="daily_facts"), limit=1)[0].run_id)
+        failed.append(instance.get_runs(dg.RunsFilter(job_name="daily_facts"), limit=1)[0].run_id)
+        if not is_late:
+            told_of(instance, settings, failed[-1])
+    for run_id in failed if is_late else []:
+        told_of(instance, settings, run_id)
     first, second = hook.alerts
     assert (first["days"], second["days"]) == ([str(ago(2)), str(ago(1))], [str(ago(2))])
     for alert in (first, second):
