@@ -9,11 +9,10 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from queue import LifoQueue
 from uuid import uuid4
 
 import duckdb
@@ -21,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import ReconciliationError
-from recruitment_platform.ingest.ahead import made_by_threads
 from recruitment_platform.model.contract import RAW_TRACKING
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.pipeline import day_errors
@@ -70,8 +68,6 @@ SNAPSHOT_SCHEMA = arrow_schema(RAW_TRACKING)
 Extract = Callable[[date], LakeScan]
 """Scans a day by other processes than this one; its `events` have `LAKE_COLUMNS`."""
 
-_DAYS_AT_ONCE = 2
-"""The days of a range whose snapshots are taken at the same time: small ones leave a core idle while they are begun."""
 _MEGABYTES = 320  # sorting spills to disk beyond this
 _BATCH_ROWS = 20_480
 _BATCHES_AHEAD = 6
@@ -109,50 +105,28 @@ def take_snapshots(
     """Takes each day's snapshot, oldest first; a day that does not add up is recorded with the run, yielding its error.
 
     A snapshot equal to the one in force is not written again. `time_zone` decides `event_hour`. Where `extract` is not
-    given, this process reads the lake, two days at the same time.
+    given, this process reads the lake.
     """
     wanted = sorted(days)
     if not wanted:
         return
-    at_once = 1 if extract is not None else min(_DAYS_AT_ONCE, len(wanted))
-    with ExitStack() as stack:
-        ids = lake.ids_on_two_days(wanted[0], wanted[-1])
-        connections = [stack.enter_context(_connection(ids, at_once)) for _ in range(at_once)]
-        idle = LifoQueue[duckdb.DuckDBPyConnection]()
-        for connection in connections:
-            idle.put(connection)
-
-        def take(day: date) -> tuple[date, SnapshotManifest | ReconciliationError]:
-            connection = idle.get()
+    with _connection(lake, wanted[0], wanted[-1]) as connection:
+        for day in wanted:
             try:
-                return day, _take_snapshot(connection, lake, store, day, time_zone, run_id, extract)
+                yield day, _take_snapshot(connection, lake, store, day, time_zone, run_id, extract)
             except ReconciliationError as error:
                 day_errors.record(store, run_id, day, str(error))
-                return day, error
-            finally:
-                idle.put(connection)
-
-        if at_once == 1:
-            yield from map(take, wanted)
-            return
-        with made_by_threads(take, iter(wanted), at_once) as taken:
-            try:
-                yield from taken
-            except BaseException:
-                # Who stops a run must not wait until days are sorted that nobody will take.
-                for connection in connections:
-                    connection.interrupt()
-                raise
+                yield day, error
 
 
 @contextmanager
-def _connection(ids_on_two_days: pa.Table, at_once: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with the table `ids_on_two_days`, one of so many; it spills into a folder of its own."""
+def _connection(lake: EventLake, first: date, last: date) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with the table `ids_on_two_days` of the range; it spills into a folder of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="snapshot-") as scratch,
-        connect_duckdb(config=spilling(scratch, _MEGABYTES // at_once)) as connection,
+        connect_duckdb(config=spilling(scratch, _MEGABYTES)) as connection,
     ):
-        connection.register("lake_ids", ids_on_two_days)
+        connection.register("lake_ids", lake.ids_on_two_days(first, last))
         connection.execute(load_sql("pipeline", "ids_on_two_days"))
         connection.unregister("lake_ids")
         yield connection

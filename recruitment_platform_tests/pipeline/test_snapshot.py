@@ -1,10 +1,8 @@
 """The day's snapshot: rule 1, promise 1, and who wins of two."""
 
 import sqlite3
-import tempfile
 from collections.abc import Sequence
 from datetime import date, timedelta
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -168,25 +166,6 @@ def test_events_of_a_source_that_no_state_tells_of_are_never_published(site: Sit
     assert str(taken).startswith(f"raw_tracking {DAY}: the lake holds events of which its day_state does not tell")
     assert "elsewhere" in str(taken)
     assert current_snapshot(site.objects, DAY) is None
-
-
-def test_who_stops_in_the_middle_of_a_range_leaves_whole_days_and_nothing_else(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    days = [DAY + timedelta(days=number) for number in range(6)]
-    site.send([click(f"{day} 10:00") for day in days])
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    taking = take_snapshots(site.lake, site.objects, days, time_zone="UTC", run_id="run")
-    assert next(taking)[0] == DAY
-    taking.close()
-    assert not list(scratch.iterdir())
-    assert current_snapshot(site.objects, days[-1]) is None
-    taken = [current_snapshot(site.objects, day) for day in days]
-    assert all(manifest.distinct == 1 for manifest in taken if manifest)
-    assert [day for day, _ in take_snapshots(site.lake, site.objects, days, time_zone="UTC", run_id="again")] == days
-    assert taken[0] == current_snapshot(site.objects, DAY)
 
 
 def test_an_older_look_at_the_lake_takes_another_and_never_replaces_a_newer_snapshot(site: Site) -> None:
