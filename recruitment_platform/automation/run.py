@@ -69,17 +69,30 @@ def run_partitions(
     """
     check_range(settings, first, last)
     platform = definitions or build_definitions(settings)
-    resource = (platform.resources or {}).get("engine")
-    # Spark's start takes longer than the steps that come before its use.
+    refreshed = refresh_before_days(instance, settings, platform, as_of=as_of, progress=progress)
+    if not refreshed.success:
+        return refreshed
+    return run_days(instance, settings, platform, first, last, restate=restate, progress=progress)
+
+
+def refresh_before_days(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    definitions: dg.Definitions,
+    *,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """As `refresh_dimensions`, while Spark starts for the run of days that follows, which stops it."""
+    resource = (definitions.resources or {}).get("engine")
+    # Its start takes longer than the steps that come before its use.
     engine = resource.engine() if isinstance(resource, SparkEngineResource) else None
     if engine is not None:
         engine.begin()
-    refreshed = refresh_dimensions(instance, settings, platform, as_of=as_of, progress=progress)
-    if not refreshed.success:
-        if engine is not None:
-            engine.stop()
-        return refreshed
-    return run_days(instance, settings, platform, first, last, restate=restate, progress=progress)
+    refreshed = refresh_dimensions(instance, settings, definitions, as_of=as_of, progress=progress)
+    if engine is not None and not refreshed.success:
+        engine.stop()
+    return refreshed
 
 
 def refresh_dimensions(

@@ -9,7 +9,7 @@ import click
 from recruitment_platform.automation.backfill import Chunk, Plan, plan, run_chunks
 from recruitment_platform.automation.in_flight import days_in_flight
 from recruitment_platform.automation.instance import abandoned_runs, open_instance, seen_instance
-from recruitment_platform.automation.run import RunOutcome, refresh_dimensions
+from recruitment_platform.automation.run import RunOutcome, refresh_before_days
 from recruitment_platform.cli import output
 from recruitment_platform.cli.days import day_range, today
 from recruitment_platform.cli.progress import note
@@ -97,7 +97,7 @@ def command(first: date, last: date, only: tuple[str, ...], chunk: int | None, d
         _tell(planned)
         if not planned.chunks:
             return
-        refreshed = refresh_dimensions(instance, settings, definitions, progress=note)
+        refreshed = refresh_before_days(instance, settings, definitions, progress=note)
         if not refreshed.success:
             raise RunFailedError(refreshed)
         outcomes: dict[Chunk, RunOutcome] = {}

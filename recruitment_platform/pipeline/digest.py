@@ -5,7 +5,6 @@ written (`row_bytes`), what a digest is compared with.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ import pyarrow as pa
 
 from recruitment_platform.errors import ReconciliationError, StoreUnavailableError
 from recruitment_platform.model.contract import Column, Table
-from recruitment_platform.sql import connect_duckdb, spilling
+from recruitment_platform.sql import shared_duckdb
 
 FACTS_LEFT_OUT = frozenset({"sources"})
 """Columns of the hourly facts that are not part of their digest: the same day read from another lake is the same."""
 
-# Sorting spills to disk beyond this, so that a day of any size fits beside a Spark driver.
-_MEGABYTES = 320
 _BATCH_ROWS = 20_480
 
 
@@ -47,21 +44,20 @@ def digest(files: Sequence[Path], table: Table, *, leave_out: Collection[str] = 
     ordered = [*table.key, *(column.name for column in columns if column.name not in table.key)]
     hashed = RunningDigest()
     if files:
-        with tempfile.TemporaryDirectory(prefix="recruitment-digest-") as spill:
-            try:
-                with connect_duckdb(config=spilling(spill, _MEGABYTES)) as connection:
-                    relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
-                    rows = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
-                        ", ".join(f"{_typed_sql(column)} AS {column.name}" for column in columns)
-                    )
-                    for batch in rows.to_arrow_reader(_BATCH_ROWS):
-                        hashed.add(batch.columns)
-            except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-                raise StoreUnavailableError(f"{table.name}: cannot digest {files[0]}: {_first_line(error)}") from error
-            except duckdb.Error as error:
-                raise ReconciliationError(
-                    f"{table.name}: {files[0]} is not as the contract says: {_first_line(error)}"
-                ) from error
+        try:
+            with shared_duckdb() as connection:
+                relation = connection.read_parquet([str(path) for path in files], hive_partitioning=False)
+                rows = relation.order(", ".join(f"{name} NULLS FIRST" for name in ordered)).project(
+                    ", ".join(f"{_typed_sql(column)} AS {column.name}" for column in columns)
+                )
+                for batch in rows.to_arrow_reader(_BATCH_ROWS):
+                    hashed.add(batch.columns)
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise StoreUnavailableError(f"{table.name}: cannot digest {files[0]}: {_first_line(error)}") from error
+        except duckdb.Error as error:
+            raise ReconciliationError(
+                f"{table.name}: {files[0]} is not as the contract says: {_first_line(error)}"
+            ) from error
     return hashed.digest
 
 

@@ -6,13 +6,10 @@ One DuckDB query each, so that every step counts alike. What does not belong her
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from recruitment_platform.sql import connect_duckdb, load_sql
+from recruitment_platform.sql import load_sql, shared_duckdb
 
 KINDS = ("click", "conversion", "qualified", "unqualified", "not_countable")
 
@@ -62,17 +59,8 @@ def uncovered_jobs(files: Sequence[Path], dim_jobs: Path) -> list[int]:
     return [int(row["job_id"]) for row in _rows("uncovered_jobs", files, {"dim_jobs": str(dim_jobs)})]
 
 
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """One for all counts of this process: to make it takes as long as to count a small day.
-
-    It keeps nothing of the files, which may be large.
-    """
-    return connect_duckdb(config={"enable_external_file_cache": False})
-
-
 def _rows(statement: str, files: Sequence[Path], parameters: Mapping[str, date | str]) -> list[dict[str, Any]]:
-    with _database().cursor() as connection:
+    with shared_duckdb() as connection:
         result = connection.sql(
             load_sql("pipeline", statement), params={"files": [str(file) for file in files], **parameters}
         )

@@ -4,9 +4,11 @@ What belongs here: opening the file for one short transaction at a time, the loa
 What does not: which manifest is to be loaded (`pipeline.publish`); the statements, which are in `sql/`.
 
 DuckDB lets one program at a time hold the file (or several that only read). So each operation opens it, waits for
-whoever holds it, and closes it at once.
+whoever holds it, and closes it at once: it is attached to a DuckDB that the process has for this, as to begin one takes
+ten times as long.
 """
 
+import itertools
 import os
 import random
 import re
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -49,7 +52,7 @@ from recruitment_platform.resources.warehouse.loading import (
     refuse_closed,
     refuse_open,
 )
-from recruitment_platform.sql import connect_duckdb, load_sql
+from recruitment_platform.sql import another_connection, connect_duckdb, load_sql
 
 # Nothing is fetched from the network, whatever a statement names.
 _CLOSED: dict[str, Any] = {
@@ -57,12 +60,14 @@ _CLOSED: dict[str, Any] = {
     "autoload_known_extensions": False,
 }
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two tries to open the file
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1  # seconds between two tries to open the file
 
 # Within one process DuckDB shares one instance among all connections to a file, so its lock on the file does not keep
 # threads apart: this one does.
 _guards: dict[Path, threading.Lock] = {}
 _guards_guard = threading.Lock()
+
+_names = map("warehouse_{}".format, itertools.count())
 
 Rows = TypeVar("Rows")
 
@@ -217,7 +222,9 @@ class DuckDBWarehouse:
                 "nothing is loaded yet, so there is nothing to query; load days first: "
                 "recruitment-platform run --from DAY --to DAY"
             )
-        with self._open(read_only=True, enable_external_access=False) as connection:
+        # a DuckDB of its own: what is set for the statement cannot be taken back
+        closed = _CLOSED | {"enable_external_access": False}
+        with self._held(partial(connect_duckdb, self.path, read_only=True, config=closed)) as connection, connection:
             connection.execute("SET lock_configuration = true")  # a second lock: SET is no SELECT, and refused below
             try:
                 statements = connection.extract_statements(sql)
@@ -291,32 +298,41 @@ class DuckDBWarehouse:
                 raise self._unusable(error) from error
 
     @contextmanager
-    def _open(self, *, read_only: bool, **config: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, held until the end of the block; waits for whoever holds it."""
-        deadline = time.monotonic() + self._wait
-        guard = _guard(self.path)
-        if not guard.acquire(timeout=self._wait):
-            raise self._held("another thread of this program")
-        try:
-            connection = self._connect(deadline, read_only, _CLOSED | config)
+        name = next(_names)
+        with self._held(partial(_attached, self.path, name, read_only)) as connection:
             try:
                 yield connection
             finally:
                 connection.close()
+                _detach(name)
+
+    @contextmanager
+    def _held(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the file once nobody else holds it, in no other thread until the end of the block."""
+        deadline = time.monotonic() + self._wait
+        guard = _guard(self.path)
+        if not guard.acquire(timeout=self._wait):
+            raise self._is_held("another thread of this program")
+        try:
+            yield self._once_free(connect, deadline)
         finally:
             guard.release()
 
-    def _connect(self, deadline: float, read_only: bool, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    def _once_free(
+        self, connect: Callable[[], duckdb.DuckDBPyConnection], deadline: float
+    ) -> duckdb.DuckDBPyConnection:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return connect_duckdb(self.path, read_only=read_only, config=config)
+                return connect()
             except duckdb.Error as error:
                 holder = _holder(error)
                 if holder is None:
                     raise self._unusable(error) from error
                 if time.monotonic() >= deadline:
-                    raise self._held(holder) from error
+                    raise self._is_held(holder) from error
             # random, so that several that wait do not try in step for ever
             time.sleep(min(pause * random.uniform(0.5, 1), max(deadline - time.monotonic(), 0)))
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -339,7 +355,7 @@ class DuckDBWarehouse:
                 with suppress(OSError):
                     leftover.unlink()
 
-    def _held(self, holder: str) -> StoreUnavailableError:
+    def _is_held(self, holder: str) -> StoreUnavailableError:
         return StoreUnavailableError(
             f"the warehouse {self.path} is held by {holder} and was not let go within {self._wait:g} s; "
             "nothing was changed. Close it there, then try again"
@@ -356,9 +372,37 @@ def _guard(path: Path) -> threading.Lock:
         return _guards.setdefault(path, threading.Lock())
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """The process's DuckDB to which warehouses are attached."""
+    return connect_duckdb(config=_CLOSED)
+
+
+def _attached(path: Path, name: str, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A connection whose tables are the file's."""
+    connection = another_connection(_engine())
+    try:
+        connection.execute(_sql("attach").format(name=name), {"path": str(path), "read_only": read_only})
+        connection.execute(_sql("use").format(name=name))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _detach(name: str) -> None:
+    """Lets the file go; where DuckDB gave up on it, and on all else that it holds, that DuckDB is let go too."""
+    try:
+        with _engine().cursor() as connection:
+            connection.execute(_sql("detach").format(name=name))
+    except duckdb.Error:
+        _engine.cache_clear()
+        raise
+
+
 def _holder(error: duckdb.Error) -> str | None:
     """Who holds the file, where that is what the error tells."""
-    if isinstance(error, duckdb.ConnectionException) and "different configuration" in str(error):
+    if "different configuration" in str(error) or "Unique file handle conflict" in str(error):
         return "another connection of this program"
     if "Could not set lock on file" not in str(error):
         return None

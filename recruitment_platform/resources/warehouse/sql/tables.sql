@@ -1,2 +1,3 @@
 SELECT table_name
 FROM duckdb_tables()
+WHERE database_name = current_database()
