@@ -9,14 +9,14 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -147,6 +147,7 @@ class SparkEngine:
         self._session_factory = session_factory
         self._session: SparkSession | None = None
         self._begun: Future[SparkSession] | None = None
+        self._warming: Future[None] | None = None
         self._has_run = False
         self._lock = threading.Lock()
 
@@ -172,9 +173,7 @@ class SparkEngine:
         """Has another thread start Spark, which takes seconds, few of them this process's own."""
         with self._lock:
             if self._session is None and self._begun is None:
-                thread = ThreadPoolExecutor(1, "spark-start")
-                self._begun = thread.submit(self._start)
-                thread.shutdown(wait=False)
+                self._begun = _in_thread(self._start)
 
     def stop(self) -> None:
         """Ends the Spark application; its Java process ends with this one."""
@@ -184,6 +183,8 @@ class SparkEngine:
         if begun is not None and begun.exception() is None:
             session = begun.result()
         if session is not None:
+            if self._warming is not None:
+                wait([self._warming])
             session.stop()
             if self._has_run:
                 keep_classes(session)
@@ -202,7 +203,24 @@ class SparkEngine:
         session = self._session_factory()
         # It would print a failed query's stack trace on stderr, beside the exception that tells it.
         PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+        # What goes wrong with it is told by the first real query, which fails of the same.
+        self._warming = _in_thread(lambda: _meet_classes(session))
         return session
+
+
+Result = TypeVar("Result")
+
+
+def _in_thread(work: Callable[[], Result]) -> Future[Result]:
+    thread = ThreadPoolExecutor(1, "spark-start")
+    begun = thread.submit(work)
+    thread.shutdown(wait=False)
+    return begun
+
+
+def _meet_classes(session: "SparkSession") -> None:
+    """A tiny query, so that Java meets on an idle core what any query needs, while the first real one is made ready."""
+    session.newSession().range(1).groupBy("id").count().toArrow()
 
 
 RESULT_SETTINGS = {
