@@ -21,6 +21,7 @@ from recruitment_platform_tests.resources.warehouse_days import (
     DAY,
     check_day,
     fact_rows,
+    load_once_there_is_room,
     load_with_room,
     open_store,
     staged,
@@ -187,6 +188,33 @@ def test_a_full_disk_keeps_the_former_day(
     assert warehouse.ledger() == {DAY: former}
     assert warehouse.totals([DAY]) == {DAY: totals_of(FEW)}
     assert warehouse.load_day(row, keys)
+    assert warehouse.totals([DAY]) == {DAY: totals_of(MANY)}
+
+
+def test_a_load_that_fits_the_log_but_not_the_file_is_loaded(
+    tmp_path: Path, path: Path, store: ObjectStore, loaded: tuple[DuckDBWarehouse, LedgerRow]
+) -> None:
+    warehouse, _ = loaded
+    some = fact_rows(DAY, 30)
+    row, keys = staged(store, DAY, 2, some)
+    assert at_once(load_with_room, [("duckdb", tmp_path, row, keys, 100_000, False)]) == [True]
+    assert path.with_name(f"{path.name}.wal").exists()
+    assert warehouse.ledger() == {DAY: row}
+    assert warehouse.totals([DAY]) == {DAY: totals_of(some)}
+    row, keys = staged(store, DAY, 3, MANY)
+    assert warehouse.load_day(row, keys)
+    assert warehouse.totals([DAY]) == {DAY: totals_of(MANY)}
+    assert not path.with_name(f"{path.name}.wal").exists()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_process_goes_on_once_the_disk_has_room_again(
+    tmp_path: Path, store: ObjectStore, loaded: tuple[DuckDBWarehouse, LedgerRow], room: int
+) -> None:
+    warehouse, _ = loaded
+    row, keys = staged(store, DAY, 2, MANY)
+    assert at_once(load_once_there_is_room, [(tmp_path, row, keys, room)]) == [True]
+    assert warehouse.ledger() == {DAY: row}
     assert warehouse.totals([DAY]) == {DAY: totals_of(MANY)}
 
 

@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recruitment_platform.addresses import RedshiftAddress, S3Address
+from recruitment_platform.errors import StoreUnavailableError
 from recruitment_platform.model.contract import FACT_ADJUSTMENTS, FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.resources.objects.folder import FolderStore
 from recruitment_platform.resources.protocols import AdjustmentRow, DayTotals, LedgerRow, ObjectStore, Warehouse
 from recruitment_platform.resources.warehouse.embedded import DuckDBWarehouse
-from recruitment_platform_tests.processes import limit_file_size
+from recruitment_platform_tests.processes import allow_any_file_size, limit_file_size
 
 DAY = date(2022, 7, 6)
 
@@ -211,3 +212,15 @@ def load_with_room(kind: str, folder: Path, row: LedgerRow, files: list[str], si
     warehouse = open_warehouse(kind, folder)
     limit_file_size(size, deadly=deadly)
     return warehouse.load_day(row, files)
+
+
+def load_once_there_is_room(folder: Path, row: LedgerRow, files: list[str], size: int) -> bool:
+    """Loads where no file may grow past that size, which fails, and in the same process where it may."""
+    warehouse = open_warehouse("duckdb", folder)
+    limit_file_size(size, deadly=False)
+    try:
+        warehouse.load_day(row, files)
+    except StoreUnavailableError:
+        allow_any_file_size()
+        return warehouse.load_day(row, files)
+    return False

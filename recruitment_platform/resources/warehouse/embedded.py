@@ -9,6 +9,7 @@ ten times as long.
 """
 
 import itertools
+import logging
 import os
 import random
 import re
@@ -53,6 +54,8 @@ from recruitment_platform.resources.warehouse.loading import (
     refuse_open,
 )
 from recruitment_platform.sql import another_connection, connect_duckdb, load_sql
+
+logger = logging.getLogger(__name__)
 
 # Nothing is fetched from the network, whatever a statement names.
 _CLOSED: dict[str, Any] = {
@@ -391,13 +394,12 @@ def _attached(path: Path, name: str, read_only: bool) -> duckdb.DuckDBPyConnecti
 
 
 def _detach(name: str) -> None:
-    """Lets the file go; where DuckDB gave up on it, and on all else that it holds, that DuckDB is let go too."""
+    """Lets the file go. Where its log cannot be merged into it, that stays beside it, and the next opening reads it."""
     try:
         with _engine().cursor() as connection:
             connection.execute(_sql("detach").format(name=name))
-    except duckdb.Error:
-        _engine.cache_clear()
-        raise
+    except duckdb.IOException as error:
+        logger.warning("what was committed to the warehouse stays in its log for now: %s", _first_line(error))
 
 
 def _holder(error: duckdb.Error) -> str | None:
