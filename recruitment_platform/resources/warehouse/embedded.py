@@ -4,8 +4,8 @@ What belongs here: opening the file for one short transaction at a time, the loa
 What does not: which manifest is to be loaded (`pipeline.publish`); the statements, which are in `sql/`.
 
 DuckDB lets one program at a time hold the file (or several that only read). So each operation opens it, waits for
-whoever holds it, and closes it at once: it is attached to a DuckDB that the process has for this, as to begin one takes
-ten times as long.
+whoever holds it, and closes it at once: it is attached to a DuckDB that the warehouse has for this, as to begin one
+takes ten times as long.
 """
 
 import itertools
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -83,6 +83,7 @@ class DuckDBWarehouse:
         self.path = path.absolute()
         self._wait = wait.total_seconds()
         self._store = store
+        self._engine: duckdb.DuckDBPyConnection | None = None
 
     def load_day(self, row: LedgerRow, files: Sequence[str], *, restate: bool = False) -> bool:
         """Replaces the day by the manifest's files (object store keys) in one transaction with its ledger row.
@@ -304,12 +305,33 @@ class DuckDBWarehouse:
     def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, held until the end of the block; waits for whoever holds it."""
         name = next(_names)
-        with self._held(partial(_attached, self.path, name, read_only)) as connection:
+        with self._held(partial(self._attached, name, read_only)) as connection:
             try:
                 yield connection
             finally:
                 connection.close()
-                _detach(name)
+                self._detach(name)
+
+    def _attached(self, name: str, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """A connection whose tables are the file's."""
+        # Not the process's: let go as Python ends, it could wait for a thread that is gone.
+        self._engine = self._engine or connect_duckdb(config=_CLOSED)
+        connection = another_connection(self._engine)
+        try:
+            connection.execute(_sql("attach").format(name=name), {"path": str(self.path), "read_only": read_only})
+            connection.execute(_sql("use").format(name=name))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _detach(self, name: str) -> None:
+        """Lets the file go. Where its log cannot be merged into it, the next opening reads it."""
+        try:
+            if self._engine is not None:
+                self._engine.execute(_sql("detach").format(name=name))
+        except duckdb.IOException as error:
+            logger.warning("what was committed to the warehouse stays in its log for now: %s", _first_line(error))
 
     @contextmanager
     def _held(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -373,33 +395,6 @@ class DuckDBWarehouse:
 def _guard(path: Path) -> threading.Lock:
     with _guards_guard:
         return _guards.setdefault(path, threading.Lock())
-
-
-@cache
-def _engine() -> duckdb.DuckDBPyConnection:
-    """The process's DuckDB to which warehouses are attached."""
-    return connect_duckdb(config=_CLOSED)
-
-
-def _attached(path: Path, name: str, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """A connection whose tables are the file's."""
-    connection = another_connection(_engine())
-    try:
-        connection.execute(_sql("attach").format(name=name), {"path": str(path), "read_only": read_only})
-        connection.execute(_sql("use").format(name=name))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _detach(name: str) -> None:
-    """Lets the file go. Where its log cannot be merged into it, that stays beside it, and the next opening reads it."""
-    try:
-        with _engine().cursor() as connection:
-            connection.execute(_sql("detach").format(name=name))
-    except duckdb.IOException as error:
-        logger.warning("what was committed to the warehouse stays in its log for now: %s", _first_line(error))
 
 
 def _holder(error: duckdb.Error) -> str | None:
