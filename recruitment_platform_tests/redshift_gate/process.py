@@ -5,6 +5,7 @@ process loads: it brings sqlfluff along.
 """
 
 import ctypes
+import multiprocessing
 import signal
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
@@ -26,7 +27,14 @@ class Bucket:
 
 
 class GateProcess(BaseManager):
-    """The process: `start(initializer=end_with_parent)`, then `gate(…)` as `Gate` takes it, then `shutdown()`."""
+    """The process: `start(initializer=end_with_parent)`, then `gate(…)` as `Gate` takes it, then `shutdown()`.
+
+    A new Python, not a copy of the test's: in a copy, a DuckDB of the test's has none of its threads, and to let go of
+    it there ends the process with a signal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ctx=multiprocessing.get_context("spawn"))
 
 
 def _gate(upstream: tuple[str, int, str, str], bucket: Bucket, certificate: Path | None, isolation: str) -> Any:
