@@ -86,7 +86,10 @@ def run_chunks(
     """
     for number, chunk in enumerate(chunks, start=1):
         progress(f"run {number} of {len(chunks)}: {chunk} on {settings.engine}")
-        yield chunk, run_days(instance, settings, definitions, chunk.first, chunk.last, progress=progress)
+        outcome = run_days(instance, settings, definitions, chunk.first, chunk.last, progress=progress)
+        yield chunk, outcome
+        if outcome.interrupted and number < len(chunks):
+            raise KeyboardInterrupt
 
 
 def _chunks(descending: Iterable[date], days_per_run: int | None) -> Iterator[Chunk]:

@@ -5,7 +5,7 @@ What belongs here: starting runs, and telling what became of them. What does not
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from recruitment_platform.assets.steps import EXIT_CODE, FAILED_DAYS, RESTATE_TA
 from recruitment_platform.automation.event_log import connected
 from recruitment_platform.automation.in_flight import RANGE_END_TAG, RANGE_START_TAG
 from recruitment_platform.automation.instance import process_tag
+from recruitment_platform.automation.interrupts import interrupts_seen
 from recruitment_platform.automation.jobs import DAILY_FACTS, REFRESH_DIM_JOBS
 from recruitment_platform.automation.progress import Progress, watching
 from recruitment_platform.definitions import build_definitions
@@ -36,12 +37,14 @@ class RunOutcome:
 
     Where `message` is not empty the run failed; then `exit_code` is that of the error behind it. Days of the range that
     are not in `failed_days` were published, unless `failed_days` is empty too: then the run failed as a whole.
+    `interrupted` tells that Ctrl-C came too late to end this run: nothing that follows it is to begin.
     """
 
     run_id: str
     message: str = ""
     failed_days: Mapping[date, str] = field(default_factory=dict)
     exit_code: int = 0
+    interrupted: bool = False
 
     @property
     def success(self) -> bool:
@@ -83,15 +86,20 @@ def refresh_before_days(
     as_of: datetime | None = None,
     progress: Progress | None = None,
 ) -> RunOutcome:
-    """As `refresh_dimensions`, while Spark starts for the run of days that follows, which stops it."""
+    """As `refresh_dimensions`, while Spark starts for the run of days that follows, which stops it.
+
+    Raises KeyboardInterrupt after Ctrl-C, whether the refresh has ended or not.
+    """
     resource = (definitions.resources or {}).get("engine")
     # Its start takes longer than the steps that come before its use.
     engine = resource.engine() if isinstance(resource, SparkEngineResource) else None
     if engine is not None:
         engine.begin()
     refreshed = refresh_dimensions(instance, settings, definitions, as_of=as_of, progress=progress)
-    if engine is not None and not refreshed.success:
+    if engine is not None and (refreshed.interrupted or not refreshed.success):
         engine.stop()
+    if refreshed.interrupted:
+        raise KeyboardInterrupt
     return refreshed
 
 
@@ -132,16 +140,16 @@ def _run(
     tags: Mapping[str, str],
     run_config: Mapping[str, Any],
 ) -> RunOutcome:
-    with connected(instance):
+    with connected(instance), interrupts_seen() as interrupted:
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             tags=tags,
             run_config={**run_config, "loggers": QUIET},
             raise_on_error=False,
         )
-    if result.success:
-        return RunOutcome(result.run_id)
-    return _outcome(result.run_id, result.all_events)
+        late = interrupted()
+    outcome = RunOutcome(result.run_id) if result.success else _outcome(result.run_id, result.all_events)
+    return replace(outcome, interrupted=late)
 
 
 def _outcome(run_id: str, events: Sequence[dg.DagsterEvent]) -> RunOutcome:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from recruitment_platform.automation.backfill import Chunk, run_chunks
 from recruitment_platform.automation.instance import (
     PROCESS_TAG,
     PROCESSES,
@@ -21,6 +23,7 @@ from recruitment_platform.automation.instance import (
     tag_with_process,
 )
 from recruitment_platform.automation.run import run_partitions
+from recruitment_platform.definitions import build_definitions
 from recruitment_platform.errors import InputError, SettingsError, StoreUnavailableError
 from recruitment_platform.settings import Settings
 from recruitment_platform_tests.runs import FIRST, a_site, day, run, settings_of
@@ -111,6 +114,45 @@ def test_ctrl_c_ends_the_run_which_is_recorded_as_failed(site: Site, instance: d
         run(site, instance, 1, overrides={"lake": interrupted})
     (found,) = instance.get_runs(dg.RunsFilter(job_name="daily_facts"))
     assert found.status == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.fixture
+def late_ctrl_c(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when all steps of a run have ended and it is recorded as such: Dagster handles it no more."""
+    handle = instance.handle_new_event
+
+    def interrupted(event: dg.EventLogEntry, **how: Any) -> None:
+        handle(event, **how)
+        if event.dagster_event_type == dg.DagsterEventType.RUN_SUCCESS:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(instance, "handle_new_event", interrupted)
+
+
+@pytest.mark.usefixtures("late_ctrl_c")
+def test_ctrl_c_at_the_very_end_of_the_refresh_begins_no_days(site: Site, instance: dg.DagsterInstance) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(site, instance, 1)
+    (found,) = instance.get_runs()
+    assert (found.job_name, found.status) == ("refresh_dim_jobs", dg.DagsterRunStatus.SUCCESS)
+
+
+@pytest.mark.usefixtures("late_ctrl_c")
+def test_ctrl_c_at_the_very_end_of_a_run_keeps_it_and_begins_no_other(site: Site, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(site)
+    chunks = [Chunk(day(number), day(number)) for number in range(2)]
+    ended = {}
+    with pytest.raises(KeyboardInterrupt):
+        ended.update(run_chunks(instance, settings, build_definitions(settings), chunks, progress=lambda _: None))
+    assert [(chunk, outcome.success) for chunk, outcome in ended.items()] == [(chunks[0], True)]
+    assert len(instance.get_runs()) == 1
+
+
+@pytest.mark.usefixtures("late_ctrl_c")
+def test_ctrl_c_at_the_very_end_of_the_last_run_leaves_nothing_undone(site: Site, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(site)
+    ran = run_chunks(instance, settings, build_definitions(settings), [Chunk(day(0), day(0))], progress=lambda _: None)
+    assert [outcome.success for _, outcome in ran] == [True]
 
 
 def test_days_that_are_no_partitions_are_refused_before_anything_is_run(
