@@ -8,6 +8,7 @@ the columns of `INTENT` that start where theirs end.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -300,10 +301,6 @@ def _custom_events(
 ) -> tuple[pa.Array, Ints]:
     """(`ed`, the publisher that it names or `NONE`): the JSON text of the custom event, in the forms of real ones."""
     count = len(kind)
-
-    def named(key: str, forms: tuple[str, ...]) -> Callable[[int, int], str]:
-        return lambda value, form: f',"{key}":{forms[form].format(value)}'
-
     job_forms = chosen(rng, (0.55, 0.43, 0.005, 0.005, 0.01), count)
     no_job = chosen(rng, (0.8, 0.1, 0.1), count)
     publisher_forms = rng.integers(0, 2, count)
@@ -323,14 +320,14 @@ def _custom_events(
         spelled(
             np.where(older, NONE, job[rows]),
             job_forms[rows],
-            named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")),
+            _named("jobId", ('"{}"', "{}", '"{}.0"', " {} ", "{}.0")),
             instead=["", ',"jobId":null', ',"jobId":""'],
             which=np.where(older, 0, no_job[rows]),
         ),
         spelled(
             np.where(older, NONE, publisher[rows]),
             publisher_forms[rows],
-            named("publisherId", ('"{}"', "{}")),
+            _named("publisherId", ('"{}"', "{}")),
             instead=["", ',"publisherId":"4,1,2,3,5"', ',"publisherId":null', ',"publisherId":"direct"'],
             which=np.where(older, 0, no_publisher[rows]),
         ),
@@ -340,6 +337,17 @@ def _custom_events(
     ]
     ed = placed(count, rows, joined(*(part.dictionary_decode() for part in parts)))
     return ed, np.where(has_ed, publisher, NONE)
+
+
+@cache
+def _named(key: str, forms: tuple[str, ...]) -> Callable[[int, int], str]:
+    """How a member of that name is spelled, in each of these forms of its value."""
+    return lambda value, form: f',"{key}":{forms[form].format(value)}'
+
+
+def _page(job: int, form: int) -> str:
+    """The address of the job's page."""
+    return f"{SITE}/job/{job * 2654435761 % 2**32:08x}?param1={job}&param2={form}"
 
 
 def _surroundings(
@@ -361,7 +369,7 @@ def _surroundings(
     pages = spelled(
         job,
         rng.integers(0, 3, count),
-        lambda value, form: f"{SITE}/job/{value * 2654435761 % 2**32:08x}?param1={value}&param2={form}",
+        _page,
         instead=[SITE + page for page in PAGES],
         which=page,
     )

@@ -9,17 +9,16 @@
 What does not belong here: the facts that all this must lead to (`truth`).
 """
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from xxhash import xxh64_intdigest
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.events import (
@@ -224,47 +223,18 @@ def payload_hash(row: Mapping[str, Any]) -> int:
     return hashed - 2**64 if hashed >= 2**63 else hashed
 
 
-@lru_cache(maxsize=10_000)
 def _value_hash(value: str | int | None) -> int:
     if value is None or value == "":
         return 0
-    return xxh64(value.encode() if isinstance(value, str) else value.to_bytes(8, "little", signed=True))
-
-
-def xxh64(octets: bytes) -> int:
-    """XXH64 of the bytes, with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)."""
-    stripes = len(octets) // 32
-    state = PRIMES[4]
-    if stripes:
-        lanes = [PRIMES[0] + PRIMES[1], PRIMES[1], 0, -PRIMES[0]]
-        for words in struct.iter_unpack("<4Q", octets[: 32 * stripes]):
-            lanes = [_round(lane, word) for lane, word in zip(lanes, words, strict=True)]
-        state = sum(_rotated(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
-        for lane in lanes:
-            state = (state ^ _round(0, lane)) * PRIMES[0] + PRIMES[3]
-    state += len(octets)
-    rest = octets[32 * stripes :]
-    while len(rest) >= 8:
-        state = _with_word(state, int.from_bytes(rest[:8], "little"))
-        rest = rest[8:]
-    if len(rest) >= 4:
-        state = _rotated(state ^ int.from_bytes(rest[:4], "little") * PRIMES[0], 23) * PRIMES[1] + PRIMES[2]
-        rest = rest[4:]
-    for octet in rest:
-        state = _rotated(state ^ octet * PRIMES[4], 11) * PRIMES[0]
-    hashed: int = _avalanche(state)
-    return hashed
+    return xxh64_intdigest(value.encode() if isinstance(value, str) else value.to_bytes(8, "little", signed=True))
 
 
 # What follows is for integers of Python, and for arrays of 64 bits alike.
 
 
-def _round(lane: int, word: Any) -> Any:
-    return _rotated(word * PRIMES[1] + lane, 31) * PRIMES[0] & MASK
-
-
 def _with_word(state: Any, word: Any) -> Any:
-    return _rotated(state ^ _round(0, word), 27) * PRIMES[0] + PRIMES[3] & MASK
+    mixed = _rotated(word * PRIMES[1], 31) * PRIMES[0] & MASK
+    return _rotated(state ^ mixed, 27) * PRIMES[0] + PRIMES[3] & MASK
 
 
 def _rotated(number: Any, bits: int) -> Any:

@@ -5,7 +5,7 @@ What belongs here: arrays as such. What does not: what the texts mean (`events`,
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,17 +46,21 @@ def spelled(
     instead: Sequence[str | None],
     which: npt.NDArray[np.integer],
 ) -> pa.DictionaryArray:
-    """`spell(value, form)` for each row, called once for every distinct pair; `instead[which]` where it is `NONE`.
+    """`spell(value, form)` for each row, called for distinct pairs only; `instead[which]` where the value is `NONE`.
 
-    A dictionary, of which a value may be null.
+    What `spell` said is remembered: it has to be the same function each time. A dictionary, of which a value may be
+    null.
     """
     from recruitment_platform.simulation.kernels import coded
 
     codes, keys = coded(np.where(values == NONE, which + NONE, values * FORMS + forms))
-    texts = [
-        instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS)) for key in keys.tolist()
-    ]
+    texts = [instead[key - int(NONE)] if key < NONE + len(instead) else _spelled(spell, key) for key in keys.tolist()]
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
+
+
+@lru_cache(maxsize=200_000)
+def _spelled(spell: Callable[[int, int], str], key: int) -> str:
+    return spell(*divmod(key, FORMS))
 
 
 def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
