@@ -5,10 +5,10 @@ What belongs here: what is there already, and how a block gets there. What does 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ from recruitment_platform.ingest.readers import row_content, row_texts
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorResult, DoorRules, through
 from recruitment_platform.resources.kafka.sources import is_of_topic
+from recruitment_platform.resources.lake.parquet import ParquetLake
 from recruitment_platform.resources.protocols import EventLake, RejectedRow
 from recruitment_platform.simulation.events import Block
 from recruitment_platform.simulation.record import Simulation, load_record, write_durably
@@ -28,6 +29,11 @@ _SENT = "sent="
 class Destination(Protocol):
     """Where the blocks of a simulation go. A block follows on the rows of its day before it, whose number is given."""
 
+    @property
+    def by_processes(self) -> bool:
+        """Whether other processes may do what makes a block ready: then it can be pickled, and so can what is ready."""
+        ...
+
     def check_own(self, simulation: Simulation) -> None:
         """InputError where it holds other events already, with which simulated ones must not mix."""
         ...
@@ -36,13 +42,28 @@ class Destination(Protocol):
         """Whether the block, of so many rows, is there."""
         ...
 
-    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
-        """Does what can be done before the block's turn comes, at the same time as other blocks.
-
-        What is returned brings the block's rows there, told how many of their day come before them; it returns when
-        they are there for certain.
-        """
+    def ready(self, block: Block, before: int, raw: pa.Table) -> Any:
+        """Does what can be done before the block's turn comes, at the same time as other blocks."""
         ...
+
+    def take(self, block: Block, before: int, ready: Any) -> None:
+        """Brings there what was made ready of the block; it returns when that is there for certain."""
+        ...
+
+    def drop(self, ready: Any) -> None:
+        """Lets go of what was made ready and is not taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReadyRows:
+    """Rows of a block up to `last_position` of its day, as the door judged them; `accepted` are `UnlistedEvents` where
+    the lake is files.
+    """
+
+    accepted: Any
+    rejected: list[RejectedRow]
+    last_position: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,11 @@ class LakeDestination:
     lake: EventLake
     first_day: date
 
+    @property
+    def by_processes(self) -> bool:
+        """Whether the lake is files."""
+        return isinstance(self.lake, ParquetLake)
+
     def check_own(self, simulation: Simulation) -> None:
         """InputError where there are sources in the lake, and nothing was simulated yet."""
         if load_record(self.truth_path) is None and self.lake.sources():
@@ -62,26 +88,39 @@ class LakeDestination:
         """Whether the lake's progress is at the block's end."""
         return self.lake.progress(block.simulation.source(block.day)) >= before + rows
 
-    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
-        """Judges the block; what is returned takes in what is missing of it."""
+    def ready(self, block: Block, before: int, raw: pa.Table) -> ReadyRows:
+        """The rows, as judged, of the block or of a part of it; where the lake is files, they are written."""
+        judged = judged_block(block, raw, before + 1, self.first_day)
+        rejected = _rejected(raw, judged.rejected, before, block.simulation.source(block.day), block.day)
+        accepted = self.lake.write(judged.accepted) if isinstance(self.lake, ParquetLake) else judged.accepted
+        return ReadyRows(accepted, rejected, before + len(raw))
+
+    def take(self, block: Block, before: int, ready: ReadyRows) -> None:
+        """Takes in the rows, where they are not there yet. InputError where some of them are, and others are not."""
         source = block.simulation.source(block.day)
-        judged = judged_block(block, raw, 1, self.first_day)
-        rejected = _rejected(raw, judged.rejected, source, block.day)
-        rows = len(raw)
+        taken = False
+        try:
+            taken = self.lake.append(
+                source,
+                accepted=ready.accepted,
+                rejected=ready.rejected,
+                after=before,
+                last_position=ready.last_position,
+                received=ready.last_position - before,
+            )
+        finally:
+            if not taken:
+                self.drop(ready)
+        if not taken and (after := self.lake.progress(source)) < ready.last_position:
+            raise InputError(
+                f"{source} is in the lake up to {after}, where no block of it ends: another version of the simulator "
+                "has sent it; simulate in another RECRUITMENT_HOME"
+            )
 
-        def take(before: int) -> None:
-            while (after := self.lake.progress(source)) < before + rows:
-                known = after - before
-                self.lake.append(
-                    source,
-                    accepted=_moved(judged.accepted, known, before),
-                    rejected=[replace(row, position=row.position + before) for row in rejected if row.position > known],
-                    after=after,
-                    last_position=before + rows,
-                    received=rows - known,
-                )
-
-        return take
+    def drop(self, ready: ReadyRows) -> None:
+        """Removes files that the lake does not list."""
+        if isinstance(self.lake, ParquetLake):
+            self.lake.drop(ready.accepted)
 
 
 @dataclass(frozen=True)
@@ -95,6 +134,7 @@ class LogDestination:
     topic_id: str
     is_empty: Callable[[], bool]
     send: Callable[[pa.Table], None]
+    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         """InputError where the topic has messages, none of which were sent by this home's simulation."""
@@ -105,16 +145,19 @@ class LogDestination:
         """Whether all of the block was delivered."""
         return self._noted(block).exists()
 
-    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
-        """What is returned sends the whole block, and notes it once it is delivered."""
+    def ready(self, block: Block, before: int, raw: pa.Table) -> pa.Table:
+        """The rows: nothing can be done before they are sent."""
+        return raw
 
-        def take(_: int) -> None:
-            # First of all, that the topic is ours: what is killed now can be run again.
-            write_durably(self._folder / "topic", b"", replacing=True)
-            self.send(raw)
-            write_durably(self._noted(block), b"", replacing=True)
+    def take(self, block: Block, before: int, ready: pa.Table) -> None:
+        """Sends the whole block, and notes it once it is delivered."""
+        # First of all, that the topic is ours: what is killed now can be run again.
+        write_durably(self._folder / "topic", b"", replacing=True)
+        self.send(ready)
+        write_durably(self._noted(block), b"", replacing=True)
 
-        return take
+    def drop(self, ready: pa.Table) -> None:
+        """There is nothing to let go of."""
 
     @property
     def _folder(self) -> Path:
@@ -148,18 +191,10 @@ def other_data(what: str, another: str) -> InputError:
     return InputError(f"{what}, with which simulated ones must not mix; simulate in another {another}")
 
 
-def _moved(accepted: pa.Table, known: int, before: int) -> pa.Table:
-    """The rows behind so many, at the positions that they have when so many others come before them."""
-    if known:
-        accepted = accepted.filter(pc.greater(accepted["position"], known))
-    place = accepted.schema.get_field_index("position")
-    return accepted.set_column(place, accepted.field(place), pc.add(accepted["position"], before))
-
-
-def _rejected(raw: pa.Table, judged: pa.Table, source: str, day: date) -> list[RejectedRow]:
-    """The rejected rows as they came, at positions from 1; their ingest day is the simulated one."""
+def _rejected(raw: pa.Table, judged: pa.Table, before: int, source: str, day: date) -> list[RejectedRow]:
+    """The rejected rows as they came; their ingest day is the simulated one."""
     positions = judged["position"]
-    contents = row_texts(raw.take(pc.subtract(positions, 1)))
+    contents = row_texts(raw.take(pc.subtract(positions, before + 1)))
     return [
         RejectedRow(TRACKING.name, source, position, reason, row_content(content), day)
         for position, reason, content in zip(positions.to_pylist(), judged["reason"].to_pylist(), contents, strict=True)

@@ -44,6 +44,9 @@ PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77
 _START = PRIMES[4] + 8 * len(TRACKING.columns)
 """Of the hash of a row's hashes of its columns."""
 
+DUPLICATES, CONFLICTS, MALFORMED_SHARE = 0.02, 0.004, 0.01
+"""Shares of a block's events of which there are as many again of that fault's own."""
+
 MOST_ADDED = 2_000
 """Rows of a fault that a block gets at most: some are made on their own, in Python."""
 
@@ -59,6 +62,26 @@ def added(block: Block) -> list[pa.Table]:
     if "malformed" in faults:
         tables.append(_malformed(block))
     return tables
+
+
+def added_count(block: Block) -> int:
+    """How many rows those are, without making them."""
+    faults, eve = block.simulation.faults, _eve(block)
+    rows = 0
+    if "duplicates" in faults:
+        events = _size(block, DUPLICATES)
+        rows += events + events // 2
+        if eve is not None:
+            former = _size(eve, DUPLICATES)
+            rows += former - former // 2
+    if "conflicts" in faults:
+        clicks = _size(block, CONFLICTS)
+        rows += len(_contents_on_one_day(clicks)) + len(_on_two_days(clicks))
+        if eve is not None:
+            rows += len(_on_two_days(_size(eve, CONFLICTS)))
+    if "malformed" in faults:
+        rows += _size(block, MALFORMED_SHARE)
+    return rows
 
 
 def _size(block: Block, share: float) -> int:
@@ -79,7 +102,7 @@ def _duplicates(block: Block) -> list[pa.Table]:
     def again(rows: pa.Table, arrived: npt.NDArray[np.int64]) -> pa.Table:
         return _changed(rows, arrived=arrived, arrival=DUPLICATE, spend=0)
 
-    events = intended(block, "duplicates", _size(block, 0.02))
+    events = intended(block, "duplicates", _size(block, DUPLICATES))
     half = len(events) // 2
     # Every other one follows at once, the rest within the hour.
     delay = np.where(np.arange(half) % 2 == 0, 1, np.arange(half) * SECOND % HOUR)
@@ -87,7 +110,7 @@ def _duplicates(block: Block) -> list[pa.Table]:
     tables = [events, again(same_day, same_day["received"].to_numpy() + delay)]
     eve = _eve(block)
     if eve is not None:
-        former = intended(eve, "duplicates", _size(eve, 0.02))
+        former = intended(eve, "duplicates", _size(eve, DUPLICATES))
         next_day = former.slice(len(former) // 2)
         tables.append(again(next_day, next_day["received"].to_numpy() + DAY))
     return tables
@@ -121,7 +144,7 @@ _TURNS = len(SAME_DAY) + 1
 
 def _conflicts(block: Block) -> pa.Table:
     clicks = _clicks_of_conflicts(block)
-    tables = [_on_one_day(block, clicks), clicks.take(_on_two_days(clicks))]
+    tables = [_on_one_day(block, clicks), clicks.take(_on_two_days(len(clicks)))]
     eve = _eve(block)
     if eve is not None:
         tables.append(_on_the_next_day(eve, _clicks_of_conflicts(eve)))
@@ -129,23 +152,27 @@ def _conflicts(block: Block) -> pa.Table:
 
 
 def _clicks_of_conflicts(block: Block) -> pa.Table:
-    return _clicks(intended(block, "conflicts", _size(block, 0.004)))
+    return _clicks(intended(block, "conflicts", _size(block, CONFLICTS)))
 
 
-def _on_two_days(clicks: pa.Table) -> Ints:
-    """The numbers of the clicks that have a second content on the next day."""
-    return np.arange(len(SAME_DAY), len(clicks), _TURNS)
+def _on_two_days(clicks: int) -> Ints:
+    """The numbers, among so many clicks, of those that have a second content on the next day."""
+    return np.arange(len(SAME_DAY), clicks, _TURNS)
+
+
+def _contents_on_one_day(clicks: int) -> list[tuple[int, int]]:
+    """(number, version) of each content, of so many clicks, that arrives on one day."""
+    return [
+        (number, version)
+        for number in range(clicks)
+        if number % _TURNS < len(SAME_DAY)
+        for version in SAME_DAY[number % _TURNS]
+    ]
 
 
 def _on_one_day(block: Block, clicks: pa.Table) -> pa.Table:
     """Contents of one id that arrive on one day, by rule 1: of each event day, the smallest hash counts."""
-    which = [
-        (number, version)
-        for number in range(len(clicks))
-        if number % _TURNS < len(SAME_DAY)
-        for version in SAME_DAY[number % _TURNS]
-    ]
-    numbers, versions = np.array(which).reshape(-1, 2).T
+    numbers, versions = np.array(_contents_on_one_day(len(clicks))).reshape(-1, 2).T
     rows = _versions(block, clicks, numbers, versions)
     days, _ = local_days_hours(rows["event"].to_numpy(), block.simulation.zone)
     smallest: dict[tuple[int, int], int] = {}
@@ -169,7 +196,7 @@ def _on_the_next_day(block: Block, clicks: pa.Table) -> pa.Table:
     Until then the first ones count. Where the second one wins, it adds what its bid is more than the first one's:
     truths of receive days add up, whatever days are simulated so far.
     """
-    numbers = _on_two_days(clicks)
+    numbers = _on_two_days(len(clicks))
     first, second = (_versions(block, clicks, numbers, np.full(len(numbers), what)) for what in (CLICK, DEARER))
     wins = [later < former for former, later in zip(_hashes(first), _hashes(second), strict=True)]
     more = np.where(wins, second["spend"].to_numpy() - first["spend"].to_numpy(), 0)
@@ -204,8 +231,9 @@ def _hashes(rows: pa.Table) -> list[int]:
     """The `payload_hash` of each row."""
     state = np.full(len(rows), _START, np.uint64)
     for name in TRACKING.column_names:
-        values = rows[name].combine_chunks().cast(_plain(name)).to_pylist()
-        state = _with_word(state, np.array([_value_hash(value) for value in values], np.uint64))
+        different = rows[name].combine_chunks().cast(_plain(name)).dictionary_encode("encode")
+        hashed = np.array([_value_hash(value) for value in different.dictionary.to_pylist()], np.uint64)
+        state = _with_word(state, hashed[different.indices.to_numpy()])
     hashes: list[int] = _avalanche(state).view(np.int64).tolist()
     return hashes
 
@@ -315,7 +343,7 @@ _NEEDED = sorted({name for malady in MALFORMED for name in malady.needs or {}})
 
 
 def _malformed(block: Block) -> pa.Table:
-    rows = _clicks(intended(block, "malformed", _size(block, 0.01)))
+    rows = _clicks(intended(block, "malformed", _size(block, MALFORMED_SHARE)))
     ill = np.arange(len(rows)) % len(MALFORMED)
     needed = {name: rows[name].combine_chunks().cast(_plain(name)) for name in _NEEDED}
     for number, malady in enumerate(MALFORMED):

@@ -22,6 +22,11 @@ def intents(block: Block) -> pa.Table:
     return rows.take(pa.array(np.argsort(rows["arrived"].to_numpy(), kind="stable")))
 
 
+def row_count(block: Block) -> int:
+    """How many rows the block has, without making them."""
+    return block.count + faults.added_count(block)
+
+
 def raw_rows(block: Block, rows: pa.Table) -> pa.Table:
     """What the door is given for these intents of the block: the tracking columns, all text.
 

@@ -15,7 +15,7 @@ import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.resources.protocols import RejectedRow
-from recruitment_platform.simulation import events
+from recruitment_platform.simulation import events, simulate
 from recruitment_platform.simulation.events import blocks
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation, load_record
 from recruitment_platform.simulation.score import score
@@ -51,6 +51,10 @@ def content(home: Home) -> dict[str, Any]:
 def simulate_in_small_blocks(folder: Path, *, days: int = 2, kill_after: int = 0) -> int:
     """Simulates with every fault, killed at the n-th file or database touched; returns how many there are."""
     events.BLOCK = 150
+    return simulate_touching(make_home(folder), days=days, kill_after=kill_after)
+
+
+def simulate_touching(home: Home, *, days: int, kill_after: int) -> int:
     touches, touched = count(1), 0
 
     def touch(event: str, _: object) -> None:
@@ -60,7 +64,6 @@ def simulate_in_small_blocks(folder: Path, *, days: int = 2, kill_after: int = 0
             if touched == kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    home = make_home(folder)
     sys.addaudithook(touch)
     home.simulate(*ALL_FAULTS, days=days, events_per_day=EVENTS)
     return touched
@@ -102,6 +105,29 @@ def test_any_number_of_cores_leaves_the_same(
     home = make_home(tmp_path)
     home.simulate(*ALL_FAULTS, events_per_day=EVENTS)
     assert content(home) == in_one_go[1]
+
+
+def simulate_by_processes(folder: Path, kill_after: int = 0) -> int:
+    """Simulates with every fault, in blocks of a day made by processes; killed as in small blocks."""
+    simulate.PROCESSES_FROM = 0
+    os.cpu_count = lambda: 2
+    return simulate_touching(make_home(folder), days=2, kill_after=kill_after)
+
+
+def test_processes_leave_the_same_as_threads_and_so_do_killed_ones(tmp_path: Path) -> None:
+    home, killed, threads = (make_home(tmp_path / name) for name in ("whole", "killed", "threads"))
+    (touched,) = at_once(simulate_by_processes, [(tmp_path / "whole",)])
+    threads.simulate(*ALL_FAULTS, events_per_day=EVENTS)
+    assert content(home) == content(threads)
+    assert files_of(home) == listed_files_of(home)
+    codes = []
+    for kill_after in (touched // 2, touched - 4, 0):
+        process = in_background(simulate_by_processes, tmp_path / "killed", kill_after)
+        process.join()
+        codes.append(process.exitcode)
+    assert codes[0] == -signal.SIGKILL
+    assert codes[-1] == 0
+    assert content(killed) == content(threads)
 
 
 def test_simulations_of_one_home_at_once_leave_what_a_single_one_does(
@@ -160,15 +186,18 @@ def test_a_home_whose_dimensions_were_refreshed_while_empty_can_be_simulated_int
     assert all(scored.matched for scored in score(facts, truth_for(home.truth, days), days))
 
 
-def test_of_a_block_that_is_there_in_part_the_rest_is_taken_in(tmp_path: Path) -> None:
+def test_a_block_may_be_taken_in_parts_and_once_more_as_a_whole(tmp_path: Path) -> None:
     whole = make_home(tmp_path / "whole")
     simulation = whole.simulate(*ALL_FAULTS, days=1, events_per_day=EVENTS)
     parted = make_home(tmp_path / "parted")
     (block,) = blocks(simulation, market_of(parted.settings, simulation), OPENING)
     raw = raw_rows(block, intents(block))
-    ready = [parted.destination.ready(block, raw.slice(0, rows)) for rows in (40, 41, len(raw), 100)]
-    for take in ready:
-        take(0)
+    destination = parted.destination
+    parts = [(0, 40), (40, 41), (0, 40), (41, len(raw)), (0, len(raw))]
+    for (start, _), ready in [
+        (part, destination.ready(block, part[0], raw.slice(part[0], part[1] - part[0]))) for part in parts
+    ]:
+        destination.take(block, start, ready)
     sources = {home.lake.sources()[0] for home in (whole, parted)}
     assert len(sources) == 1
     kept = [
@@ -177,6 +206,31 @@ def test_of_a_block_that_is_there_in_part_the_rest_is_taken_in(tmp_path: Path) -
     ]
     assert kept[0].equals(kept[1])
     assert list(parted.lake.rejected()) == list(whole.lake.rejected())
+    assert files_of(parted) == listed_files_of(parted)
+
+
+def test_a_block_of_which_only_some_rows_are_there_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    simulation = home.simulate(days=1, events_per_day=EVENTS)
+    (block,) = blocks(simulation, market_of(home.settings, simulation), OPENING)
+    raw = raw_rows(block, intents(block))
+    before, destination = content(home), home.destination
+    beyond = destination.ready(block, 40, raw)
+    with pytest.raises(InputError, match=rf"up to {len(raw)}, where no block of it ends.* another RECRUITMENT_HOME"):
+        destination.take(block, 40, beyond)
+    assert content(home) == before
+    assert files_of(home) == listed_files_of(home)
+
+
+def files_of(home: Home) -> set[str]:
+    """The event files in the lake's folder."""
+    return {path.relative_to(home.lake.root).as_posix() for path in home.lake.root.glob("tracking/*/*")}
+
+
+def listed_files_of(home: Home) -> set[str]:
+    """Those that its catalog lists."""
+    with home.lake.reading() as connection:
+        return {path for (path,) in connection.execute("SELECT path FROM files")}
 
 
 def test_each_platform_currency_has_its_campaigns(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from recruitment_platform.simulation.faults import payload_hash
 from recruitment_platform.simulation.market import make_market
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation
 from recruitment_platform.simulation.times import HOUR, MINUTE, day_bounds, day_count, microseconds
-from recruitment_platform.simulation.traffic import intents, raw_rows
+from recruitment_platform.simulation.traffic import intents, raw_rows, row_count
 
 OPENING = date(2024, 3, 4)
 DAY = date(2024, 3, 13)
@@ -40,6 +40,15 @@ def test_the_same_block_is_the_same_byte_by_byte() -> None:
         rows = intents(block)
         assert intents(again).equals(rows)
         assert raw_rows(again, rows).equals(raw_rows(block, rows))
+
+
+@pytest.mark.parametrize("events_per_day", [1, 40, 2_000, 200_000])
+@pytest.mark.parametrize("day", [OPENING, OPENING + timedelta(days=1), DAY])
+def test_how_many_rows_a_block_has_is_known_before_they_are_made(day: date, events_per_day: int) -> None:
+    for faults in (frozenset[str](), *(frozenset({fault}) for fault in ALL_FAULTS), ALL_FAULTS):
+        simulation = Simulation(11, OPENING, events_per_day, faults)
+        for block in blocks(simulation, MARKET, day)[-1:]:
+            assert row_count(block) == len(intents(block))
 
 
 def test_another_seed_day_or_fault_makes_other_traffic() -> None:

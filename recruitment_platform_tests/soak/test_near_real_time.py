@@ -5,7 +5,7 @@ do is the same for both days.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -59,6 +59,7 @@ class Held:
 
     lake: LakeDestination
     blocks: list[tuple[Block, int, pa.Table]] = field(default_factory=list)
+    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         self.lake.check_own(simulation)
@@ -66,8 +67,14 @@ class Held:
     def has(self, block: Block, before: int, rows: int) -> bool:
         return self.lake.has(block, before, rows)
 
-    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
-        return lambda before: self.blocks.append((block, before, raw))
+    def ready(self, block: Block, before: int, raw: pa.Table) -> pa.Table:
+        return raw
+
+    def take(self, block: Block, before: int, ready: pa.Table) -> None:
+        self.blocks.append((block, before, ready))
+
+    def drop(self, ready: pa.Table) -> None:
+        """There is nothing to let go of."""
 
     def send(self, per_second: int) -> list[Slice]:
         """Lets the lake have it, so many rows each second, in the order of their arrival."""
@@ -77,7 +84,8 @@ class Held:
             for start in range(0, len(raw), per_second):
                 time.sleep(max(0.0, began + (before + start) / per_second - time.time()))
                 at, end = time.time(), min(start + per_second, len(raw))
-                self.lake.ready(block, raw.slice(0, end))(before)
+                part = self.lake.ready(block, before + start, raw.slice(start, end - start))
+                self.lake.take(block, before + start, part)
                 sent.append(Slice(before + end, at))
         return sent
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from subprocess import Popen
 
@@ -63,6 +64,7 @@ class InSlices:
     """The lake as a destination that takes a block in parts, with a pause after each."""
 
     lake: LakeDestination
+    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         self.lake.check_own(simulation)
@@ -70,13 +72,18 @@ class InSlices:
     def has(self, block: Block, before: int, rows: int) -> bool:
         return self.lake.has(block, before, rows)
 
-    def ready(self, block: Block, raw: pa.Table) -> Callable[[int], None]:
-        def take(before: int) -> None:
-            for number in range(1, SLICES + 1):
-                self.lake.ready(block, raw.slice(0, len(raw) * number // SLICES))(before)
-                time.sleep(PAUSE)
+    def ready(self, block: Block, before: int, raw: pa.Table) -> pa.Table:
+        return raw
 
-        return take
+    def take(self, block: Block, before: int, ready: pa.Table) -> None:
+        edges = [len(ready) * number // SLICES for number in range(SLICES + 1)]
+        for start, end in pairwise(edges):
+            part = self.lake.ready(block, before + start, ready.slice(start, end - start))
+            self.lake.take(block, before + start, part)
+            time.sleep(PAUSE)
+
+    def drop(self, ready: pa.Table) -> None:
+        """There is nothing to let go of."""
 
 
 def simulation_of(settings: Settings) -> Simulation:

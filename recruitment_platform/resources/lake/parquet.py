@@ -65,6 +65,14 @@ class _DayFile:
     hash_sum: int
 
 
+@dataclass(frozen=True)
+class UnlistedEvents:
+    """Events in files that the catalog does not list yet, so that no reader sees them. It can be pickled."""
+
+    num_rows: int
+    files: tuple[_DayFile, ...]
+
+
 def open_lake(root: Path, rules: DoorRules) -> "ParquetLake":
     """The lake in the folder, created where there is none.
 
@@ -135,7 +143,7 @@ class ParquetLake:
         self,
         source: str,
         *,
-        accepted: pa.Table,
+        accepted: pa.Table | UnlistedEvents,
         rejected: Sequence[RejectedRow],
         after: int,
         last_position: int,
@@ -143,7 +151,8 @@ class ParquetLake:
     ) -> bool:
         """Takes in a batch, all of it or nothing; False where the source's progress is no longer `after`.
 
-        ValueError where `received` is not the sum of both kinds of rows, or positions go back.
+        Unlisted events that it does not take in are left to `drop`. ValueError where `received` is not the sum of both
+        kinds of rows, or positions go back.
         """
         if received != accepted.num_rows + len(rejected) or last_position < after:
             raise ValueError(
@@ -155,11 +164,12 @@ class ParquetLake:
             if _progress(connection, source) != after:
                 return False
             with self._new_files(connection) as written:
-                self._write(accepted, written)
+                if isinstance(accepted, pa.Table):
+                    self._write(accepted, written)
                 with one_change(connection):
                     if _progress(connection, source) != after:
                         return False
-                    self._register(connection, source, written)
+                    self._register(connection, source, written if isinstance(accepted, pa.Table) else accepted.files)
                     connection.executemany(STATEMENTS["add_rejected"], map(_rejected_values, rejected))
                     connection.execute(
                         STATEMENTS["advance_source"],
@@ -172,6 +182,21 @@ class ParquetLake:
                         },
                     )
         return True
+
+    def write(self, accepted: pa.Table) -> UnlistedEvents:
+        """Writes events, from any process, for an `append` that only has to list them; whoever writes may drop them."""
+        written: list[_DayFile] = []
+        try:
+            self._write(accepted, written)
+        except BaseException:
+            self._remove(written)
+            raise
+        return UnlistedEvents(accepted.num_rows, tuple(written))
+
+    def drop(self, unlisted: UnlistedEvents) -> None:
+        """Removes the files of those that are not listed; nothing where the catalog cannot be read."""
+        with suppress(StoreUnavailableError), self.reading() as connection:
+            self._remove_unlisted(connection, unlisted.files)
 
     def days(self) -> list[date]:
         """Event days with at least one accepted event, ascending."""
@@ -319,11 +344,16 @@ class ParquetLake:
         finally:
             # Where the catalog cannot even be read, nothing may be removed: `clean` will do it.
             with suppress(sqlite3.DatabaseError):
-                among = {"paths": json.dumps([file.name for file in written])}
-                listed = {name for (name,) in connection.execute(STATEMENTS["files_among"], among)}
-                for file in written:
-                    if file.name not in listed:
-                        (self.root / file.name).unlink(missing_ok=True)
+                self._remove_unlisted(connection, written)
+
+    def _remove_unlisted(self, connection: sqlite3.Connection, files: Sequence[_DayFile]) -> None:
+        among = {"paths": json.dumps([file.name for file in files])}
+        listed = {name for (name,) in connection.execute(STATEMENTS["files_among"], among)}
+        self._remove(file for file in files if file.name not in listed)
+
+    def _remove(self, files: Iterable[_DayFile]) -> None:
+        for file in files:
+            (self.root / file.name).unlink(missing_ok=True)
 
     def _write(self, events: pa.Table, written: list[_DayFile]) -> list[_DayFile]:
         """Writes the events, one durable file for each of their days, and notes each in `written` at once."""

@@ -1,5 +1,6 @@
 """The embedded lake's own promises: its folder, its settings, and one clear line for whatever is wrong with them."""
 
+import pickle
 import sqlite3
 import time
 from collections.abc import Callable
@@ -188,6 +189,23 @@ def test_clean_removes_what_no_catalog_lists_once_it_is_old_and_nothing_else(
     assert lake.clean(timedelta(0)) == len(leftovers)
     assert event_files(lake) == kept
     assert contents(lake) == before
+
+
+def test_events_written_beforehand_are_seen_once_they_are_listed_and_not_where_they_are_dropped(
+    lake: ParquetLake, events: pa.Table
+) -> None:
+    written = [pickle.loads(pickle.dumps(lake.write(events))) for _ in range(2)]
+    assert lake.days() == []
+    rows = events.num_rows
+    taken = [
+        lake.append(FILE, accepted=each, rejected=[], after=0, last_position=rows, received=rows) for each in written
+    ]
+    assert taken == [True, False]
+    kept = contents(lake)
+    for each in written:
+        lake.drop(each)
+    assert contents(lake) == kept
+    assert len(event_files(lake)) == len(written[0].files) == 3
 
 
 def test_a_writer_whose_files_were_cleaned_away_fails_and_is_not_in_the_lake(
