@@ -146,8 +146,10 @@ def open_session(address: RedshiftAddress, comment: str) -> Iterator[Session]:
         session.run("open_session", schema=address.schema_name, milliseconds=str(address.wait * 1000))
         yield session
     finally:
+        sent = connection._sock  # the driver forgets it where it cannot say goodbye
         with suppress(Exception):  # it may be closed already, by whoever broke it
             connection.close()
+        _close(sent, connection._usock)
 
 
 def in_transaction(
@@ -262,6 +264,17 @@ def _close_what_is_left(error: BaseException, kind: "type[Connection]") -> None:
     for frame, _ in traceback.walk_tb(error.__traceback__):
         half_open = frame.f_locals.get("self")
         if isinstance(half_open, kind):
-            with suppress(AttributeError):
-                half_open._usock.close()
+            _close(getattr(half_open, "_sock", None), getattr(half_open, "_usock", None))
     traceback.clear_frames(error.__traceback__)
+
+
+def _close(*parts: Any) -> None:
+    """Closes what is there of a connection: the file that buffers what is sent and received, then its socket.
+
+    The socket is open until both are.
+    """
+    for part in parts:
+        # What could not be sent before cannot be now.
+        with suppress(OSError, ValueError):
+            if part is not None:
+                part.close()
