@@ -29,11 +29,6 @@ _SENT = "sent="
 class Destination(Protocol):
     """Where the blocks of a simulation go. A block follows on the rows of its day before it, whose number is given."""
 
-    @property
-    def by_processes(self) -> bool:
-        """Whether other processes may do what makes a block ready: then it can be pickled, and so can what is ready."""
-        ...
-
     def check_own(self, simulation: Simulation) -> None:
         """InputError where it holds other events already, with which simulated ones must not mix."""
         ...
@@ -73,11 +68,6 @@ class LakeDestination:
     truth_path: Path
     lake: EventLake
     first_day: date
-
-    @property
-    def by_processes(self) -> bool:
-        """Whether the lake is files."""
-        return isinstance(self.lake, ParquetLake)
 
     def check_own(self, simulation: Simulation) -> None:
         """InputError where there are sources in the lake, and nothing was simulated yet."""
@@ -134,7 +124,6 @@ class LogDestination:
     topic_id: str
     is_empty: Callable[[], bool]
     send: Callable[[pa.Table], None]
-    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         """InputError where the topic has messages, none of which were sent by this home's simulation."""

@@ -7,15 +7,13 @@ one that is made again changes nothing. What does not: what the traffic is (`tra
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from recruitment_platform.errors import InputError
-from recruitment_platform.ingest.ahead import made_by_processes, made_by_threads
+from recruitment_platform.ingest.ahead import made_by_threads
 from recruitment_platform.model.operational import parse_row
 from recruitment_platform.resources.protocols import RelationalStore
 from recruitment_platform.settings import Settings
@@ -24,16 +22,13 @@ from recruitment_platform.simulation.events import Block, blocks
 from recruitment_platform.simulation.market import Market, make_market
 from recruitment_platform.simulation.record import CHANGED, OPENED, Simulation, load_record, market_states, open_record
 from recruitment_platform.simulation.traffic import intents, raw_rows, row_count
-from recruitment_platform.simulation.truth import partial_of, read_partial, write_partial
+from recruitment_platform.simulation.truth import Partial, partial_of, read_partial, write_partial
 
 ARRIVE_NEXT_DAY = frozenset({"duplicates", "conflicts"})
 """Faults by which rows of a day arrive again, or otherwise, on the next one: no day may then be left out."""
 
-PROCESSES_FROM = 2_000_000
-"""Events for which processes are begun to make blocks: they take two seconds to begin, and hinder one another less."""
-
-_PROCESSES, _THREADS = 8, 4
-"""Those that make blocks, at most: each process takes 300 MB, and more threads would wait for one another."""
+_MAKERS = 4
+"""Threads that make blocks, at most: more of one Python would wait for one another."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def run_simulation(
     _bring_about(settings, relational, simulation, market)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     done = []
-    for simulated in _simulated_days(settings, destination, simulation, days):
+    for simulated in _simulated_days(settings, destination, simulation, market, days):
         report(simulated)
         done.append(simulated)
     return done
@@ -138,16 +133,13 @@ def _check_eve(truth_path: Path, destination: Destination, simulation: Simulatio
 
 def market_of(settings: Settings, simulation: Simulation) -> Market:
     """The market in which the simulation happens."""
-    return _market(simulation.seed, simulation.opening, _spellings(settings))
+    return make_market(simulation.seed, simulation.opening, _spellings(settings))
 
 
-_market = lru_cache(maxsize=4)(make_market)
-
-
-def _spellings(settings: Settings) -> tuple[str, ...]:
+def _spellings(settings: Settings) -> list[str]:
     """How campaigns write the platform's currency."""
     aliases = [alias for alias, currency in settings.currency_aliases.items() if currency == settings.currency]
-    return (settings.currency, *sorted(aliases))
+    return [settings.currency, *sorted(aliases)]
 
 
 def _bring_about(settings: Settings, relational: RelationalStore, simulation: Simulation, market: Market) -> None:
@@ -171,97 +163,71 @@ def _bring_about(settings: Settings, relational: RelationalStore, simulation: Si
 
 @dataclass(frozen=True)
 class _Planned:
-    """A block by its place, how many rows of its day come before it, and whether it is there already.
+    """A block, how many rows of its day come before it, and what is true of it where it is there already."""
 
-    `known` are its rows and those that must be rejected, where it is there.
-    """
-
-    day: date
-    number: int
+    block: Block
     before: int
-    known: tuple[int, int] | None
+    known: Partial | None
 
 
 @dataclass(frozen=True)
 class _Made:
-    """A block that was planned, its rows, those that must be rejected, and what is ready to be taken, if anything."""
+    """A block that was planned, what is true of it, and what is ready to be taken: None where it is there."""
 
     planned: _Planned
-    received: int
-    rejected: int
-    ready: Any = None
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """Makes blocks, in whichever process, and keeps what is true of each before it goes anywhere."""
-
-    settings: Settings
-    destination: Destination
-    simulation: Simulation
-
-    def blocks(self, day: date) -> list[Block]:
-        """The blocks of the day."""
-        return blocks(self.simulation, market_of(self.settings, self.simulation), day)
-
-    def make(self, planned_block: _Planned) -> _Made:
-        """The block, ready to be taken where it is not there yet."""
-        if planned_block.known is not None:
-            return _Made(planned_block, *planned_block.known)
-        block = self.blocks(planned_block.day)[planned_block.number]
-        rows = intents(block)
-        partial = partial_of(block, rows)
-        write_partial(self.settings.truth_path, block, partial)
-        ready = self.destination.ready(block, planned_block.before, raw_rows(block, rows))
-        return _Made(planned_block, partial.received, partial.rejected, ready)
-
-    def drop(self, made: _Made) -> None:
-        """Lets go of a block that is not taken."""
-        if made.ready is not None:
-            self.destination.drop(made.ready)
+    partial: Partial
+    ready: Any
 
 
 def _simulated_days(
     settings: Settings,
     destination: Destination,
     simulation: Simulation,
+    market: Market,
     days: Sequence[date],
 ) -> Iterator[SimulatedDay]:
     """Each day, once all of it is there. Blocks are made at the same time, and brought there in their order."""
-    maker = _Maker(settings, destination, simulation)
-    planned_blocks = (planned for day in days for planned in _planned_blocks(maker, day))
+
+    def make(planned_block: _Planned) -> _Made:
+        if planned_block.known is not None:
+            return _Made(planned_block, planned_block.known, None)
+        block = planned_block.block
+        rows = intents(block)
+        partial = partial_of(block, rows)
+        # What is true of a block is kept before it goes anywhere.
+        write_partial(settings.truth_path, block, partial)
+        return _Made(planned_block, partial, destination.ready(block, planned_block.before, raw_rows(block, rows)))
+
+    def drop(made: _Made) -> None:
+        if made.ready is not None:
+            destination.drop(made.ready)
+
+    blocks_of_days = _blocks(settings, destination, simulation, market, days)
     received = rejected = 0
     known = True
-    with _all_made(maker, planned_blocks, len(days)) as blocks_made:
+    with made_by_threads(make, blocks_of_days, min(os.cpu_count() or 1, _MAKERS), drop) as blocks_made:
         for made in blocks_made:
-            day = made.planned.day
-            block = maker.blocks(day)[made.planned.number]
+            block = made.planned.block
             if made.ready is not None:
                 known = False
                 destination.take(block, made.planned.before, made.ready)
-            received += made.received
-            rejected += made.rejected
+            received += made.partial.received
+            rejected += made.partial.rejected
             if block.number + 1 == block.of:
-                yield SimulatedDay(day, received, received - rejected, rejected, known)
+                yield SimulatedDay(block.day, received, received - rejected, rejected, known)
                 received = rejected = 0
                 known = True
 
 
-def _all_made(maker: _Maker, planned_blocks: Iterator[_Planned], days: int) -> AbstractContextManager[Iterator[_Made]]:
-    cores = os.cpu_count() or 1
-    if maker.destination.by_processes and cores > 1 and days * maker.simulation.events_per_day >= PROCESSES_FROM:
-        return made_by_processes(maker.make, planned_blocks, min(cores, _PROCESSES), maker.drop)
-    return made_by_threads(maker.make, planned_blocks, min(cores, _THREADS), maker.drop)
-
-
-def _planned_blocks(maker: _Maker, day: date) -> Iterator[_Planned]:
-    """The blocks of the day, with what is true of those that are there already."""
-    before = 0
-    for block in maker.blocks(day):
-        rows = row_count(block)
-        partial = read_partial(maker.settings.truth_path, block)
-        known = None
-        if partial is not None and maker.destination.has(block, before, rows):
-            known = partial.received, partial.rejected
-        yield _Planned(day, block.number, before, known)
-        before += rows
+def _blocks(
+    settings: Settings, destination: Destination, simulation: Simulation, market: Market, days: Sequence[date]
+) -> Iterator[_Planned]:
+    """The blocks of the days, with what is true of those that are there already."""
+    for day in days:
+        before = 0
+        for block in blocks(simulation, market, day):
+            rows = row_count(block)
+            partial = read_partial(settings.truth_path, block)
+            is_there = partial is not None and destination.has(block, before, rows)
+            yield _Planned(block, before, partial if is_there else None)
+            before += rows

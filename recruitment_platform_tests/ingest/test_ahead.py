@@ -1,18 +1,13 @@
 """The next item is made while one is used: in order, one at a time, and its error where its turn comes."""
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from recruitment_platform.errors import StoreUnavailableError
-from recruitment_platform.ingest.ahead import made_ahead, made_by_processes, made_by_threads
-from recruitment_platform_tests.processes import in_background
+from recruitment_platform.ingest.ahead import made_ahead, made_by_threads
 
 
 def test_the_next_item_is_made_while_one_is_used_and_no_further_ahead() -> None:
@@ -97,64 +92,3 @@ def test_what_threads_made_and_nobody_used_is_told() -> None:
         assert next(made) == "0"
         time.sleep(0.5)
     assert unused == ["1", "2", "3"]
-
-
-def half(number: int) -> float:
-    """Of a process: it is killed at -1."""
-    if number == -1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1 / (2 - number)
-
-
-def test_processes_give_items_in_order_and_what_is_not_used_is_told() -> None:
-    unused: list[float] = []
-    with made_by_processes(half, count(3), processes=2, unused=unused.append) as made:
-        assert [next(made) for _ in range(3)] == [-1, -0.5, -1 / 3]
-        time.sleep(1)
-    # As far ahead as twice the processes, less what was cancelled before any had begun it.
-    assert unused == [-1 / number for number in range(4, 4 + len(unused))]
-    assert 1 <= len(unused) <= 4
-
-
-def test_an_error_of_a_process_is_raised_in_its_turn() -> None:
-    with made_by_processes(half, count(), processes=2) as made:
-        assert [next(made), next(made)] == [0.5, 1.0]
-        with pytest.raises(ZeroDivisionError):
-            next(made)
-
-
-def test_a_process_that_is_killed_is_told_in_one_line() -> None:
-    with (
-        pytest.raises(StoreUnavailableError, match=r"was killed, maybe for want of memory.*run it again"),
-        made_by_processes(half, iter([-1]), processes=1) as made,
-    ):
-        next(made)
-
-
-def note_and_wait(folder: Path) -> None:
-    """Of a process: it waits for ever."""
-    (folder / str(os.getpid())).touch()
-    time.sleep(600)
-
-
-def make_until_killed(folder: Path) -> None:
-    with made_by_processes(note_and_wait, iter([folder] * 2), processes=2) as made:
-        next(made)
-
-
-def test_processes_end_with_the_one_that_uses_them_even_where_it_is_killed(tmp_path: Path) -> None:
-    user = in_background(make_until_killed, tmp_path)
-    while len(makers := [int(path.name) for path in tmp_path.iterdir()]) < 2:
-        time.sleep(0.05)
-    user.kill()
-    user.join()
-    while any(is_running(maker) for maker in makers):
-        time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process; one that has ended and is not waited for is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -15,7 +15,7 @@ import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.resources.protocols import RejectedRow
-from recruitment_platform.simulation import events, simulate
+from recruitment_platform.simulation import events
 from recruitment_platform.simulation.events import blocks
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation, load_record
 from recruitment_platform.simulation.score import score
@@ -51,10 +51,6 @@ def content(home: Home) -> dict[str, Any]:
 def simulate_in_small_blocks(folder: Path, *, days: int = 2, kill_after: int = 0) -> int:
     """Simulates with every fault, killed at the n-th file or database touched; returns how many there are."""
     events.BLOCK = 150
-    return simulate_touching(make_home(folder), days=days, kill_after=kill_after)
-
-
-def simulate_touching(home: Home, *, days: int, kill_after: int) -> int:
     touches, touched = count(1), 0
 
     def touch(event: str, _: object) -> None:
@@ -64,6 +60,7 @@ def simulate_touching(home: Home, *, days: int, kill_after: int) -> int:
             if touched == kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    home = make_home(folder)
     sys.addaudithook(touch)
     home.simulate(*ALL_FAULTS, days=days, events_per_day=EVENTS)
     return touched
@@ -105,29 +102,6 @@ def test_any_number_of_cores_leaves_the_same(
     home = make_home(tmp_path)
     home.simulate(*ALL_FAULTS, events_per_day=EVENTS)
     assert content(home) == in_one_go[1]
-
-
-def simulate_by_processes(folder: Path, kill_after: int = 0) -> int:
-    """Simulates with every fault, in blocks of a day made by processes; killed as in small blocks."""
-    simulate.PROCESSES_FROM = 0
-    os.cpu_count = lambda: 2
-    return simulate_touching(make_home(folder), days=2, kill_after=kill_after)
-
-
-def test_processes_leave_the_same_as_threads_and_so_do_killed_ones(tmp_path: Path) -> None:
-    home, killed, threads = (make_home(tmp_path / name) for name in ("whole", "killed", "threads"))
-    (touched,) = at_once(simulate_by_processes, [(tmp_path / "whole",)])
-    threads.simulate(*ALL_FAULTS, events_per_day=EVENTS)
-    assert content(home) == content(threads)
-    assert files_of(home) == listed_files_of(home)
-    codes = []
-    for kill_after in (touched // 2, touched - 4, 0):
-        process = in_background(simulate_by_processes, tmp_path / "killed", kill_after)
-        process.join()
-        codes.append(process.exitcode)
-    assert codes[0] == -signal.SIGKILL
-    assert codes[-1] == 0
-    assert content(killed) == content(threads)
 
 
 def test_simulations_of_one_home_at_once_leave_what_a_single_one_does(

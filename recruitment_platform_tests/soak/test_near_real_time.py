@@ -59,7 +59,6 @@ class Held:
 
     lake: LakeDestination
     blocks: list[tuple[Block, int, pa.Table]] = field(default_factory=list)
-    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         self.lake.check_own(simulation)

@@ -64,7 +64,6 @@ class InSlices:
     """The lake as a destination that takes a block in parts, with a pause after each."""
 
     lake: LakeDestination
-    by_processes: bool = False
 
     def check_own(self, simulation: Simulation) -> None:
         self.lake.check_own(simulation)

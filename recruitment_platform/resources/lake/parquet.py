@@ -67,7 +67,7 @@ class _DayFile:
 
 @dataclass(frozen=True)
 class UnlistedEvents:
-    """Events in files that the catalog does not list yet, so that no reader sees them. It can be pickled."""
+    """Events in files that the catalog does not list yet, so that no reader sees them."""
 
     num_rows: int
     files: tuple[_DayFile, ...]
@@ -184,7 +184,7 @@ class ParquetLake:
         return True
 
     def write(self, accepted: pa.Table) -> UnlistedEvents:
-        """Writes events, from any process, for an `append` that only has to list them; whoever writes may drop them."""
+        """Writes events, at the same time as others, for an `append` that then only has to list them."""
         written: list[_DayFile] = []
         try:
             self._write(accepted, written)
