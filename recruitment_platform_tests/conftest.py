@@ -1,5 +1,6 @@
 """What tests of several parts share: the one Spark of a test run, and the real servers."""
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 
@@ -24,6 +25,11 @@ from recruitment_platform_tests.servers_fixtures import (  # noqa: F401
     topic,
 )
 from recruitment_platform_tests.spark_servers import spark_cluster, spark_connect  # noqa: F401
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background so. What tests start would inherit it, and neither Ctrl-C nor
+    # SIGTERM, which Dagster handles alike, would reach it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

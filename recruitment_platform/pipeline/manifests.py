@@ -174,10 +174,15 @@ def manifest_key(prefix: str, number: int) -> str:
 
 def in_force(store: ObjectStore, prefix: str, kind: type[Manifest]) -> Manifest | None:
     """The manifest with the highest number; None where there is none."""
+    was_empty = False
     while True:
         known = numbers(store, prefix)
-        if not known:
+        if not known and was_empty:
             return None
+        if not known:
+            # A listing may miss both one that is removed and the higher one that came meanwhile.
+            was_empty = True
+            continue
         try:
             return read_manifest(store, prefix, known[-1], kind)
         except FileNotFoundError:
