@@ -46,7 +46,7 @@ def test_a_texts_hash_is_xxh64_as_published(text: bytes, published: int) -> None
 
 
 @given(texts=st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=20))
-def test_hashes_of_bytes_of_any_length_are_those_of_the_plain_python(texts: list[bytes]) -> None:
+def test_hashes_of_bytes_of_any_length_are_those_of_the_library(texts: list[bytes]) -> None:
     assert hashes_of(texts) == [xxh64_intdigest(text) for text in texts]
 
 

@@ -309,6 +309,17 @@ def test_a_reader_finds_the_one_in_force_while_superseded_ones_are_removed(store
     assert len(set(read)) > 1
 
 
+def test_a_listing_that_missed_the_one_in_force_is_asked_again(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, PREFIX, SNAPSHOT)
+    whole, listings = store.list, iter([[]])
+    monkeypatch.setattr(FolderStore, "list", lambda _, prefix: next(listings, None) or whole(prefix))
+    current = in_force(store, PREFIX, SnapshotManifest)
+    assert current is not None
+    assert in_force(store, "raw_tracking/dt=1999-01-01", SnapshotManifest) is None
+
+
 @pytest.mark.parametrize(
     ("new", "current", "behind"),
     [

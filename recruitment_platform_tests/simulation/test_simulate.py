@@ -167,11 +167,10 @@ def test_a_block_may_be_taken_in_parts_and_once_more_as_a_whole(tmp_path: Path) 
     (block,) = blocks(simulation, market_of(parted.settings, simulation), OPENING)
     raw = raw_rows(block, intents(block))
     destination = parted.destination
-    parts = [(0, 40), (40, 41), (0, 40), (41, len(raw)), (0, len(raw))]
-    for (start, _), ready in [
-        (part, destination.ready(block, part[0], raw.slice(part[0], part[1] - part[0]))) for part in parts
-    ]:
-        destination.take(block, start, ready)
+    edges = [(0, 40), (40, 41), (0, 40), (41, len(raw)), (0, len(raw))]
+    parts = [(start, destination.ready(block, start, raw.slice(start, end - start))) for start, end in edges]
+    for start, part in parts:
+        destination.take(block, start, part)
     sources = {home.lake.sources()[0] for home in (whole, parted)}
     assert len(sources) == 1
     kept = [
