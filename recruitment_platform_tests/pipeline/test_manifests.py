@@ -317,7 +317,7 @@ def test_a_listing_that_missed_the_one_in_force_is_asked_again(
     monkeypatch.setattr(FolderStore, "list", lambda _, prefix: next(listings, None) or whole(prefix))
     current = in_force(store, PREFIX, SnapshotManifest)
     assert current is not None
-    assert in_force(store, "raw_tracking/dt=1999-01-01", SnapshotManifest) is None
+    assert in_force(store, "raw_tracking/dt=1999-01-01/", SnapshotManifest) is None
 
 
 @pytest.mark.parametrize(
