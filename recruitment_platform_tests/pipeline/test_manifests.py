@@ -313,8 +313,8 @@ def test_a_listing_that_missed_the_one_in_force_is_asked_again(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store, PREFIX, SNAPSHOT)
-    whole, listings = store.list, iter([[]])
-    monkeypatch.setattr(FolderStore, "list", lambda _, prefix: next(listings, None) or whole(prefix))
+    whole, missing = store.list, [True]
+    monkeypatch.setattr(FolderStore, "list", lambda _, prefix: [] if missing and missing.pop() else whole(prefix))
     current = in_force(store, PREFIX, SnapshotManifest)
     assert current is not None
     assert in_force(store, "raw_tracking/dt=1999-01-01/", SnapshotManifest) is None
