@@ -14,6 +14,7 @@ from recruitment_platform.simulation.chance import Guided
 from recruitment_platform.simulation.habits import Habits
 from recruitment_platform.simulation.kernels import Bytes, Codes, Numbers
 from recruitment_platform.simulation.market import NONE as NULL
+from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND, Clocks
 
 Flags = npt.NDArray[np.bool_]
 
@@ -89,6 +90,53 @@ def choices(rng: np.random.Generator, guided: Guided, count: int) -> Numbers:
 def one_of(rng: np.random.Generator, numbers: Numbers) -> int:
     """Any of the numbers."""
     return int(numbers[int(rng.random() * len(numbers))])
+
+
+@compiled
+def told_times(rng: np.random.Generator, received: Numbers, clocks: Clocks) -> Numbers:
+    """What clients' clocks said of events received at these times, `NONE` where they said nothing."""
+    told = np.empty(len(received), np.int64)
+    log_hour, log_oldest = np.log(HOUR), np.log(clocks.oldest)
+    for row in range(len(received)):
+        now = received[row]
+        how = rng.random()
+        if how < clocks.late_share:
+            age = np.exp(log_hour + rng.random() * (log_oldest - log_hour))
+        elif how < clocks.late_share + 0.03:
+            age = -rng.random() * clocks.furthest
+        elif how < 0.94:
+            age = -0.4 * SECOND * np.log(1 - rng.random())
+        else:
+            age = MINUTE + rng.random() * (HOUR - MINUTE)
+        time = min(now - int(age), clocks.end - 1)
+        if time < clocks.opened:
+            time = clocks.opened + int(rng.random() * (now - clocks.opened))
+        # Clients send milliseconds; some only seconds, few microseconds. The opening is a whole second.
+        how = rng.random()
+        if how < 0.97:
+            time -= time % (SECOND if how < 0.12 else 1_000)
+        if rng.random() < clocks.skewed_share:
+            time = _wrong_time(rng, now, clocks)
+        told[row] = NONE if rng.random() < 0.002 else time
+    return told
+
+
+@compiled
+def _wrong_time(rng: np.random.Generator, now: int, clocks: Clocks) -> int:
+    """Of a clock that is wrong: stuck in another year, off by hours, or just in and just out of the window."""
+    how = int(rng.random() * (len(clocks.stuck) + 5))
+    if how < len(clocks.stuck):
+        return int(clocks.stuck[how])
+    how -= len(clocks.stuck)
+    if how == 0:
+        return now + clocks.max_ahead + 1 + int(rng.random() * 14 * HOUR)
+    if how == 1:
+        return now - clocks.max_age - 1 - int(rng.random() * 300 * DAY)
+    if how < 4:
+        return now + clocks.max_ahead + how - 2
+    if rng.random() < 0.5 and now - clocks.max_age >= clocks.opened:
+        return now - clocks.max_age
+    return now - clocks.max_age - 1
 
 
 @compiled
