@@ -1,4 +1,5 @@
--- Events and micros of each kind in a snapshot's files.
+-- Events and micros of each kind in a snapshot's files. Not by measure, which the facts are made from: counted by kind,
+-- they are held to another column, and a snapshot in which the two disagree is not published.
 SELECT
     kind,
     count(*) AS events,
