@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, replaced, spelled
-from recruitment_platform.simulation.times import DAY, HOUR, MINUTE
+from recruitment_platform.simulation.text import as_ints, numbers_of, of_dictionary, replaced, spelled, validity
+from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
 
 INTS = ("{}.0", "{}", "{}.", " {} ", "{}.00")
 INT_SHARES = (0.6, 0.385, 0.005, 0.005, 0.005)
@@ -57,27 +57,39 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
                 raw[column.name] = _times(as_ints(values), null_form, rng)
             case _:
                 raw[column.name] = _with_empty_ones(values, null_form > 0)
+    others = _spoilt(intents)
     upper = np.flatnonzero(rng.random(count) < 0.01)
-    raw["create_time"] = replaced(raw["create_time"], upper, pc.utf8_upper(raw["create_time"].take(pa.array(upper))))
-    spoilt = np.flatnonzero(intents["raw_column"].is_valid())
-    columns = np.array(intents["raw_column"].take(pa.array(spoilt)).to_pylist())
-    for name in np.unique(columns).tolist():
-        rows = spoilt[columns == name]
-        texts = intents["raw_text"].take(pa.array(rows)).combine_chunks().dictionary_decode()
+    rows, texts = others.get("create_time", (upper[:0], pa.array([], pa.string())))
+    both = np.union1d(upper, rows)
+    in_capitals = pc.utf8_upper(raw["create_time"].take(pa.array(both)))
+    others["create_time"] = both, replaced(in_capitals, np.searchsorted(both, rows), texts)
+    for name, (rows, texts) in others.items():
         raw[name] = replaced(raw[name], rows, texts)
     return pa.table(raw)
+
+
+def _spoilt(intents: pa.Table) -> dict[str, tuple[Ints, pa.Array]]:
+    """By column the rows in which another text arrives than is intended, and these texts."""
+    columns, texts = (intents[name].combine_chunks() for name in ("raw_column", "raw_text"))
+    spoilt = np.flatnonzero(validity(columns))
+    codes = numbers_of(columns)[spoilt]
+    rows = {name: spoilt[codes == code] for code, name in enumerate(columns.dictionary.to_pylist())}
+    return {name: (here, texts.take(pa.array(here)).dictionary_decode()) for name, here in rows.items() if len(here)}
 
 
 def _with_empty_ones(texts: pa.Array, empty: npt.NDArray[np.bool_]) -> pa.Array:
     """The texts, plain or a dictionary, of whose nulls those that are `empty` are empty texts."""
     if not texts.null_count:
         return texts
+    is_valid = validity(texts)
     if not pa.types.is_dictionary(texts.type):
-        rows = np.flatnonzero(empty & texts.is_null().to_numpy(zero_copy_only=False))
-        return replaced(texts, rows, pa.repeat("", len(rows)))
-    codes = texts.indices.fill_null(-1).to_numpy()
-    codes = np.where(codes < 0, np.int32(len(texts.dictionary)) + empty, codes)
-    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, pa.array([None, ""])]))
+        # There are no bytes behind a null.
+        _, ends, octets = texts.buffers()
+        bits = pa.py_buffer(np.packbits(is_valid | empty, bitorder="little"))
+        return pa.Array.from_buffers(texts.type, len(texts), [bits, ends.slice(4 * texts.offset), octets])
+    null = np.int32(len(texts.dictionary))
+    codes = np.where(is_valid, numbers_of(texts), null + empty)
+    return of_dictionary(codes, pa.concat_arrays([texts.dictionary, pa.array([None, ""])]))
 
 
 def _int(value: int, form: int) -> str:
@@ -121,7 +133,7 @@ def _time_forms() -> tuple[Ints, npt.NDArray[np.uint8], npt.NDArray[np.uint8], n
     """(shifts, separators, tails, where these begin and end) of the forms of times, and of nulls behind them."""
     tails = [*(suffix for suffix, _ in ZONES), "", "", *(null or "" for null in NULLS)]
     return (
-        np.array([shift for _, shift in ZONES]),
+        np.array([shift // SECOND for _, shift in ZONES]),
         np.frombuffer(b" TT" + b" " * (len(ZONES) - 3), np.uint8),
         np.frombuffer("".join(tails).encode(), np.uint8),
         np.cumsum([0, *map(len, tails)], dtype=np.int32),

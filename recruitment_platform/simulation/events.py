@@ -17,7 +17,7 @@ from recruitment_platform.simulation.chance import guided
 from recruitment_platform.simulation.habits import CHOSEN, PAGES, SITE, UNKNOWN_SHARE, habits
 from recruitment_platform.simulation.market import NONE, Ints, Market, terms_at
 from recruitment_platform.simulation.record import Simulation
-from recruitment_platform.simulation.text import from_bytes, pooled, spelled, with_hex_digits, with_nulls
+from recruitment_platform.simulation.text import from_bytes, of_dictionary, pooled, spelled, with_hex_digits, with_nulls
 from recruitment_platform.simulation.times import client_times, day_count, event_times, microseconds, receive_ticks
 
 FIRST, DUPLICATE, CONFLICT = 0, 1, 2
@@ -172,13 +172,13 @@ def intended(block: Block, stream: str, count: int) -> pa.Table:
 def _column(values: pa.Array | npt.NDArray[np.integer] | None, field: pa.Field, count: int) -> pa.Array:
     if values is None:
         return pa.nulls(count, field.type)
-    return with_nulls(values, values != NONE, field.type) if isinstance(values, np.ndarray) else values
+    return with_nulls(values, values != NONE) if isinstance(values, np.ndarray) else values
 
 
 def _coded(name: str, codes: npt.NDArray[np.int32]) -> pa.DictionaryArray:
     """The texts of that column of `CHOSEN`."""
     (texts,) = (columns[name] for columns in CHOSEN.values() if name in columns)
-    return pa.DictionaryArray.from_arrays(with_nulls(codes, codes >= 0, pa.int32()), pooled(tuple(texts))[1])
+    return of_dictionary(with_nulls(codes, codes >= 0), pooled(tuple(texts))[1])
 
 
 def _page(job: int, form: int) -> str:

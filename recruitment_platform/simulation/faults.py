@@ -33,7 +33,7 @@ from recruitment_platform.simulation.events import (
 )
 from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, picked
+from recruitment_platform.simulation.text import as_ints, picked, validity, with_nulls
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds
 
 MASK = 2**64 - 1
@@ -42,6 +42,9 @@ PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77
 
 _START = PRIMES[4] + 8 * len(TRACKING.columns)
 """Of the hash of a row's hashes of its columns."""
+
+_START_OF_ONE = np.uint64(PRIMES[4] + 8)
+"""Of the hash of a number."""
 
 DUPLICATES, CONFLICTS, MALFORMED_SHARE = 0.02, 0.004, 0.01
 """Shares of a block's events of which there are as many again of that fault's own."""
@@ -75,7 +78,7 @@ def added_count(block: Block) -> int:
             rows += former - former // 2
     if "conflicts" in faults:
         clicks = _size(block, CONFLICTS)
-        rows += len(_contents_on_one_day(clicks)) + len(_on_two_days(clicks))
+        rows += len(_contents_on_one_day(clicks)[0]) + len(_on_two_days(clicks))
         if eve is not None:
             rows += len(_on_two_days(_size(eve, CONFLICTS)))
     if "malformed" in faults:
@@ -117,14 +120,15 @@ def _duplicates(block: Block) -> list[pa.Table]:
 
 def _changed(rows: pa.Table, **columns: pa.Array | npt.NDArray[np.int64] | str | int) -> pa.Table:
     """The rows with these values in these columns, `NONE` for null, or this one in all of them."""
+    changed = dict(zip(rows.column_names, rows.columns, strict=True))
     for name, values in columns.items():
-        field = INTENT.field(name)
         if isinstance(values, str | int):
             values = pa.repeat(values, len(rows))
         elif isinstance(values, np.ndarray):
-            values = pa.array(values, mask=values == NONE)
-        rows = rows.set_column(rows.schema.get_field_index(name), field, values.cast(field.type))
-    return rows
+            values = with_nulls(values, values != NONE)
+        kind = INTENT.field(name).type
+        changed[name] = values if values.type == kind else values.cast(kind)
+    return pa.table(changed, schema=INTENT)
 
 
 def _clicks(rows: pa.Table) -> pa.Table:
@@ -159,34 +163,36 @@ def _on_two_days(clicks: int) -> Ints:
     return np.arange(len(SAME_DAY), clicks, _TURNS)
 
 
-def _contents_on_one_day(clicks: int) -> list[tuple[int, int]]:
+def _contents_on_one_day(clicks: int) -> tuple[Ints, Ints]:
     """(number, version) of each content, of so many clicks, that arrives on one day."""
-    return [
+    contents = [
         (number, version)
         for number in range(clicks)
         if number % _TURNS < len(SAME_DAY)
         for version in SAME_DAY[number % _TURNS]
     ]
+    numbers, versions = np.array(contents, np.int64).reshape(-1, 2).T
+    return numbers, versions
 
 
 def _on_one_day(block: Block, clicks: pa.Table) -> pa.Table:
     """Contents of one id that arrive on one day, by rule 1: of each event day, the smallest hash counts."""
-    numbers, versions = np.array(_contents_on_one_day(len(clicks))).reshape(-1, 2).T
+    numbers, versions = _contents_on_one_day(len(clicks))
     rows = _versions(block, clicks, numbers, versions)
     days, _ = local_days_hours(rows["event"].to_numpy(), block.simulation.zone)
-    smallest: dict[tuple[int, int], int] = {}
-    seen: set[tuple[int, int]] = set()
-    contents = list(zip(numbers.tolist(), days.tolist(), _hashes(rows), strict=True))
-    for number, day, own in contents:
-        smallest[number, day] = min(own, smallest.get((number, day), own))
-    arrival = np.full(len(rows), CONFLICT)
-    for position, (number, day, own) in enumerate(contents):
-        if (number, own) in seen:
-            arrival[position] = DUPLICATE
-        elif own == smallest[number, day]:
-            arrival[position] = FIRST
-        seen.add((number, own))
+    arrival = arrivals_of(numbers, days, payload_hashes(rows))
     return _changed(rows, arrival=arrival, spend=np.where(arrival == FIRST, rows["spend"].to_numpy(), 0))
+
+
+def arrivals_of(numbers: Ints, days: Ints, hashes: Ints) -> Ints:
+    """What the arrivals of contents are to their events: of these ids and event days, with these hashes."""
+    # By event, by hash, and in the order in which they arrive.
+    order = np.lexsort((hashes, days, numbers))
+    is_same = [values[order][1:] == values[order][:-1] for values in (numbers, days, hashes)]
+    arrival = np.full(len(order), FIRST)
+    of_same_event = is_same[0] & is_same[1]
+    arrival[order[1:]] = np.where(of_same_event, np.where(is_same[2], DUPLICATE, CONFLICT), FIRST)
+    return arrival
 
 
 def _on_the_next_day(block: Block, clicks: pa.Table) -> pa.Table:
@@ -196,9 +202,10 @@ def _on_the_next_day(block: Block, clicks: pa.Table) -> pa.Table:
     truths of receive days add up, whatever days are simulated so far.
     """
     numbers = _on_two_days(len(clicks))
-    first, second = (_versions(block, clicks, numbers, np.full(len(numbers), what)) for what in (CLICK, DEARER))
-    wins = [later < former for former, later in zip(_hashes(first), _hashes(second), strict=True)]
-    more = np.where(wins, second["spend"].to_numpy() - first["spend"].to_numpy(), 0)
+    both = _versions(block, clicks, np.tile(numbers, 2), np.repeat([CLICK, DEARER], len(numbers)))
+    first, second = both.slice(0, len(numbers)), both.slice(len(numbers))
+    former, later = np.split(payload_hashes(both), 2)
+    more = np.where(later < former, second["spend"].to_numpy() - first["spend"].to_numpy(), 0)
     return _changed(second, arrived=second["arrived"].to_numpy() + DAY, arrival=CONFLICT, spend=more)
 
 
@@ -226,14 +233,21 @@ def _versions(block: Block, clicks: pa.Table, numbers: Ints, versions: Ints) -> 
     )
 
 
-def _hashes(rows: pa.Table) -> list[int]:
-    """The `payload_hash` of each row."""
+def payload_hashes(rows: pa.Table) -> Ints:
+    """The `payload_hash` of each row, by the column."""
     state = np.full(len(rows), _START, np.uint64)
-    for name in TRACKING.column_names:
-        different = rows[name].combine_chunks().cast(_plain(name)).dictionary_encode("encode")
-        hashed = np.array([_value_hash(value) for value in different.dictionary.to_pylist()], np.uint64)
-        state = _with_word(state, hashed[different.indices.to_numpy()])
-    hashes: list[int] = _avalanche(state).view(np.int64).tolist()
+    for column in TRACKING.columns:
+        values = rows[column.name].combine_chunks()
+        if column.type.kind == "text":
+            different = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+            texts = [*different.dictionary.cast(pa.binary()).to_pylist(), None]
+            hashed = np.array([xxh64_intdigest(text) if text else 0 for text in texts], np.uint64)
+            words = hashed[different.indices.fill_null(-1).to_numpy()]
+        else:
+            numbers = as_ints(values).view(np.uint64)
+            words = np.where(validity(values), _avalanche(_with_word(_START_OF_ONE, numbers)), np.uint64(0))
+        state = _with_word(state, words)
+    hashes: Ints = _avalanche(state).view(np.int64)
     return hashes
 
 

@@ -37,8 +37,28 @@ def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -
 @compiled
 def _put_pair(out: Bytes, to: int, value: int) -> None:
     """Writes a number of two digits."""
-    out[to] = 48 + value // 10
-    out[to + 1] = 48 + value % 10
+    pair = np.uint32(value)
+    out[to] = 48 + pair // np.uint32(10)
+    out[to + 1] = 48 + pair % np.uint32(10)
+
+
+@compiled
+def _put_date(out: Bytes, day: int) -> None:
+    """Writes year, month and day of this day since 1970 around the dashes that are there."""
+    # Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    day += 719_468
+    era = day // 146_097
+    day -= era * 146_097
+    year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    month = month + 3 if month < 10 else month - 9
+    year += era * 400 + (1 if month <= 2 else 0)
+    _put_pair(out, 0, year // 100)
+    _put_pair(out, 2, year % 100)
+    _put_pair(out, 5, month)
+    _put_pair(out, 8, day + 1)
 
 
 @compiled
@@ -47,7 +67,7 @@ def time_texts(
 ) -> tuple[Bytes, Codes]:
     """Times (microseconds since 1970) as texts: their bytes, and where each begins and the last one ends.
 
-    Forms below the number of `shifts` (whole seconds) are the date, the form's separator, the shifted time of day, as
+    Forms below the number of `shifts` (in seconds) are the date, the form's separator, the shifted time of day, as
     precise as it is, and the form's tail. The next two are the seconds, with milliseconds, and the milliseconds, or
     either of them the microseconds where others would lose some. All others are their tail.
     """
@@ -59,31 +79,28 @@ def time_texts(
     offsets = np.empty(len(times) + 1, np.int32)
     offsets[0] = 0
     at = 0
+    # Times one after the other are mostly of the same day.
+    date = np.empty(10, np.uint8)
+    date[4] = date[7] = 45
+    midnight = np.int64(-86_400)
+    _put_date(date, -1)
     for row in range(len(times)):
-        form, micros = forms[row], times[row] % 1_000_000
-        is_milli = micros % 1_000 == 0
+        form, whole = forms[row], times[row] // 1_000_000
+        micros = np.uint32(times[row] - whole * 1_000_000)
+        is_milli = micros % np.uint32(1_000) == 0
         if form < clocks:
-            seconds = (times[row] + shifts[form]) // 1_000_000
-            # From days to dates: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-            day = seconds // 86_400 + 719_468
-            era = day // 146_097
-            day -= era * 146_097
-            year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
-            day -= 365 * year + year // 4 - year // 100
-            month = (5 * day + 2) // 153
-            day -= (153 * month + 2) // 5
-            month = month + 3 if month < 10 else month - 9
-            year += era * 400 + (1 if month <= 2 else 0)
-            _put_pair(out, at, year // 100)
-            _put_pair(out, at + 2, year % 100)
-            out[at + 4] = out[at + 7] = 45
-            _put_pair(out, at + 5, month)
-            _put_pair(out, at + 8, day + 1)
+            seconds = whole + shifts[form]
+            if not 0 <= seconds - midnight < 86_400:
+                _put_date(date, seconds // 86_400)
+                midnight = seconds // 86_400 * 86_400
+            for place in range(10):
+                out[at + place] = date[place]
+            second = np.uint32(seconds - midnight)
             out[at + 10] = separators[form]
-            _put_pair(out, at + 11, seconds % 86_400 // 3_600)
+            _put_pair(out, at + 11, second // np.uint32(3_600))
             out[at + 13] = out[at + 16] = 58
-            _put_pair(out, at + 14, seconds % 3_600 // 60)
-            _put_pair(out, at + 17, seconds % 60)
+            _put_pair(out, at + 14, second // np.uint32(60) % np.uint32(60))
+            _put_pair(out, at + 17, second % np.uint32(60))
             at += 19
         elif form < clocks + 2:
             number = times[row]
@@ -100,9 +117,9 @@ def time_texts(
                 number //= 10
         if micros and (form < clocks or (form == clocks and is_milli)):
             out[at] = 46
-            _put_pair(out, at + 1, micros // 10_000)
-            _put_pair(out, at + 3, micros // 100 % 100)
-            _put_pair(out, at + 5, micros % 100)
+            _put_pair(out, at + 1, micros // np.uint32(10_000))
+            _put_pair(out, at + 3, micros // np.uint32(100) % np.uint32(100))
+            _put_pair(out, at + 5, micros % np.uint32(100))
             at += 4 if is_milli else 7
         for place in range(tail_ends[form], tail_ends[form + 1]):
             out[at] = tails[place]
@@ -112,16 +129,19 @@ def time_texts(
 
 
 @compiled
-def coded(keys: Numbers) -> tuple[Codes, Numbers]:
-    """(which of the different keys each row has, the different keys in the order in which they come)."""
-    rows = len(keys)
+def coded(values: Numbers, forms: Numbers, instead: Numbers, none: int, most_forms: int) -> tuple[Codes, Numbers]:
+    """(which of the different keys each row has, the different keys in the order in which they come).
+
+    A key is the value and its form, of fewer than `most_forms`; of a value that is `none`, what is there instead.
+    """
+    rows = len(values)
     codes = np.empty(rows, np.int32)
     found = np.empty(rows, np.int64)
     count = 0
     size = 1024
     table = np.full(size, -1, np.int32)
     for row in range(rows):
-        key = keys[row]
+        key = none + instead[row] if values[row] == none else values[row] * most_forms + forms[row]
         slot = (key * 0x9E3779B97F4A7C1) >> 20 & (size - 1)
         while table[slot] >= 0 and found[table[slot]] != key:
             slot = (slot + 1) & (size - 1)
@@ -141,3 +161,12 @@ def coded(keys: Numbers) -> tuple[Codes, Numbers]:
         else:
             codes[row] = table[slot]
     return codes, found[:count]
+
+
+@compiled
+def filled(values: Numbers, is_valid: npt.NDArray[np.bool_], instead: int) -> Numbers:
+    """The values, or what is there instead of those that are not valid: `numpy.where` without its branches."""
+    out = np.empty(len(values), np.int64)
+    for row in range(len(values)):
+        out[row] = values[row] if is_valid[row] else instead
+    return out

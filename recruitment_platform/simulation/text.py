@@ -5,7 +5,7 @@ What belongs here: arrays as such. What does not: what the texts mean (`events`,
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +17,67 @@ from recruitment_platform.simulation.market import NONE, Ints
 FORMS = 16
 """More than any value has."""
 
+MOST_SPELLED = 100_000
+"""Texts that are remembered of each way to spell."""
+
 
 def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
     """The integers, with `NONE` for null."""
-    ints: Ints = values.fill_null(int(NONE)).to_numpy()
+    from recruitment_platform.simulation.kernels import filled
+
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    ints: Ints = numbers_of(values).astype(np.int64, copy=False)
+    if values.null_count:
+        ints = filled(ints, validity(values), int(NONE))
     return ints
 
 
-def with_nulls(values: npt.NDArray[np.integer], is_valid: npt.NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
-    """The values, which are not copied, null where they are not valid; `kind` has to be NumPy's type of them."""
-    bitmap = None if is_valid.all() else pa.py_buffer(np.packbits(is_valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(values), [bitmap, pa.py_buffer(values)])
+def validity(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which of the values are not null."""
+    is_valid: npt.NDArray[np.bool_] = values.is_valid().to_numpy(zero_copy_only=False)
+    return is_valid
+
+
+def numbers_of(values: pa.Array) -> npt.NDArray[np.integer]:
+    """The integers, or the codes of a dictionary; where one is null, any number."""
+    if pa.types.is_dictionary(values.type):
+        values = values.indices
+    whole = pa.Array.from_buffers(values.type, len(values), [None, values.buffers()[1]], offset=values.offset)
+    numbers: npt.NDArray[np.integer] = whole.to_numpy()
+    return numbers
+
+
+def with_nulls(numbers: npt.NDArray[np.integer], is_valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """The numbers as they are, not copied, and null where they are not valid."""
+    bits = None if is_valid.all() else pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [bits, pa.py_buffer(numbers)])
+
+
+def of_dictionary(codes: pa.Array | npt.NDArray[np.int32], texts: pa.Array) -> pa.DictionaryArray:
+    """The text of each code, which is not checked to be one."""
+    return pa.DictionaryArray.from_arrays(codes, texts, safe=False)
+
+
+def reordered(rows: pa.Table, order: Ints) -> pa.Table:
+    """The rows in this order."""
+    taken = pa.array(order)
+
+    def column(values: pa.Array) -> pa.Array:
+        # Arrow is slow where values and nulls alternate.
+        if not values.null_count or values.type == pa.string():
+            return values.take(taken)
+        numbers = with_nulls(numbers_of(values)[order], validity(values)[order])
+        return of_dictionary(numbers, values.dictionary) if pa.types.is_dictionary(values.type) else numbers
+
+    return pa.table([column(values.combine_chunks()) for values in rows.columns], schema=rows.schema)
 
 
 def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
     """The pool's text at each index, as a dictionary without null."""
     code_of, texts = pooled(tuple(pool))
     codes = code_of[index]
-    indices = pa.array(codes, mask=codes < 0) if None in pool else pa.array(codes)
-    return pa.DictionaryArray.from_arrays(indices, texts)
+    return of_dictionary(with_nulls(codes.clip(0), codes >= 0) if None in pool else codes, texts)
 
 
 @cache
@@ -45,10 +87,19 @@ def pooled(pool: tuple[str | None, ...]) -> tuple[npt.NDArray[np.int32], pa.Arra
     return np.array([-1 if text is None else texts[text] for text in pool], np.int32), pa.array(texts, pa.string())
 
 
+Spell = Callable[[int, int], str]
+
+_spelled: dict[tuple[Spell, tuple[str | None, ...]], tuple[Ints, pa.Array]] = {}
+"""The keys that were met, which ascend, and their texts, by how they are spelled, and what is there for none."""
+
+_NOTHING_SPELLED = np.array([np.iinfo(np.int64).max]), pa.array([""])
+"""Behind all other keys."""
+
+
 def spelled(
     values: Ints,
     forms: npt.NDArray[np.integer],
-    spell: Callable[[int, int], str],
+    spell: Spell,
     instead: Sequence[str | None],
     which: npt.NDArray[np.integer],
 ) -> pa.DictionaryArray:
@@ -59,14 +110,23 @@ def spelled(
     """
     from recruitment_platform.simulation.kernels import coded
 
-    codes, keys = coded(np.where(values == NONE, which + NONE, values * FORMS + forms))
-    texts = [instead[key - int(NONE)] if key < NONE + len(instead) else _spelled(spell, key) for key in keys.tolist()]
-    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
-
-
-@lru_cache(maxsize=200_000)
-def _spelled(spell: Callable[[int, int], str], key: int) -> str:
-    return spell(*divmod(key, FORMS))
+    forms, which = (numbers.astype(np.int64, copy=False) for numbers in (forms, which))
+    codes, keys = coded(values, forms, which, int(NONE), FORMS)
+    # Another thread may put other texts there meanwhile: these are this call's own.
+    known, texts = _spelled.get((spell, tuple(instead)), _NOTHING_SPELLED)
+    new = keys[known[np.searchsorted(known, keys)] != keys]
+    if len(new):
+        if len(known) > MOST_SPELLED:
+            new, (known, texts) = keys, _NOTHING_SPELLED
+        said = [
+            instead[key - int(NONE)] if key < NONE + len(instead) else spell(*divmod(key, FORMS))
+            for key in new.tolist()
+        ]
+        known, texts = np.concatenate([new, known]), pa.concat_arrays([pa.array(said, pa.string()), texts])
+        order = np.argsort(known)
+        known, texts = known[order], texts.take(pa.array(order))
+        _spelled[spell, tuple(instead)] = known, texts
+    return of_dictionary(codes, texts.take(pa.array(np.searchsorted(known, keys))))
 
 
 def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
@@ -74,13 +134,13 @@ def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
     if not len(others):
         return texts
     if not pa.types.is_dictionary(texts.type):
-        here = np.zeros(len(texts), bool)
-        here[rows] = True
-        return pc.replace_with_mask(texts, pa.array(here), others)
+        order = np.arange(len(texts))
+        order[rows] = len(texts) + np.arange(len(rows))
+        return pa.concat_arrays([texts, others]).take(pa.array(order))
     others = others.dictionary_encode()
     codes = texts.indices.to_numpy().copy()
     codes[rows] = len(texts.dictionary) + others.indices.to_numpy()
-    return pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, others.dictionary]))
+    return of_dictionary(codes, pa.concat_arrays([texts.dictionary, others.dictionary]))
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:

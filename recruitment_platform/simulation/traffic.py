@@ -10,6 +10,7 @@ import pyarrow as pa
 from recruitment_platform.simulation import faults
 from recruitment_platform.simulation.encoding import as_text
 from recruitment_platform.simulation.events import Block, intended
+from recruitment_platform.simulation.text import reordered
 
 
 def intents(block: Block) -> pa.Table:
@@ -19,7 +20,7 @@ def intents(block: Block) -> pa.Table:
     if not added:
         return rows
     rows = pa.concat_tables([rows, *added]).unify_dictionaries().combine_chunks()
-    return rows.take(pa.array(np.argsort(rows["arrived"].to_numpy(), kind="stable")))
+    return reordered(rows, np.argsort(rows["arrived"].to_numpy(), kind="stable"))
 
 
 def row_count(block: Block) -> int:

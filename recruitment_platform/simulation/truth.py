@@ -25,7 +25,7 @@ from recruitment_platform.simulation.events import CONFLICT, DUPLICATE, FIRST, B
 from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints, terms_at
 from recruitment_platform.simulation.record import write_durably
-from recruitment_platform.simulation.text import as_ints
+from recruitment_platform.simulation.text import as_ints, validity
 from recruitment_platform.simulation.times import EPOCH, local_days_hours, microseconds
 
 COUNTS = ("clicks", "conversion", "qualified_application", "disqualified_application")
@@ -43,8 +43,8 @@ PARTIAL = pa.schema(
 _COUNTED = ("click", "clicks", "conversion", "qualified", "unqualified")
 """Kinds of event that a fact counts."""
 
-_ASKED = ["event", "received", "kind", "job", "publisher", "campaign_id", "group_id", "arrival", "spend"]
-"""What a partial is computed from."""
+_ARRIVALS = len((FIRST, DUPLICATE, CONFLICT))
+"""As many things can an arrival be; they are numbered from 0, in the order of `DayCounts`."""
 
 FOLDER = "received="
 COUNTS_KEY = b"counts"
@@ -77,14 +77,14 @@ class Partial:
 
 def partial_of(block: Block, intents: pa.Table) -> Partial:
     """The partial of a block with these intents (`INTENT`)."""
-    accepted = intents.select(_ASKED).filter(pc.is_null(intents["reason"]))
-    day, hour = local_days_hours(accepted["event"].to_numpy(), block.simulation.zone)
-    adds = _adds(accepted)
+    is_accepted = ~validity(intents["reason"].combine_chunks())
+    day, hour = local_days_hours(intents["event"].to_numpy(), block.simulation.zone)
+    rows = np.flatnonzero(is_accepted & _adds(intents))
     return Partial(
-        facts=_added_up(_facts(block, accepted.filter(pa.array(adds)), day[adds], hour[adds])),
+        facts=_added_up(_facts(block, intents, rows, day[rows], hour[rows])),
         received=len(intents),
-        rejected=len(intents) - len(accepted),
-        days=_day_counts(day, accepted["arrival"].to_numpy()),
+        rejected=len(intents) - int(is_accepted.sum()),
+        days=_day_counts(day[is_accepted], intents["arrival"].to_numpy()[is_accepted]),
     )
 
 
@@ -94,11 +94,11 @@ def write_partial(truth_path: Path, block: Block, partial: Partial) -> None:
     Raises InputError where it is not: the traffic of that day can no longer be made as it was.
     """
     path = _path(truth_path, block)
+    content = _encoded(partial)
     if not path.exists():
-        content = io.BytesIO()
-        pq.write_table(partial.facts.replace_schema_metadata({COUNTS_KEY: _to_json(partial)}), content)
-        write_durably(path, content.getvalue(), replacing=False)
-    if _read(path) != partial:
+        write_durably(path, content, replacing=False)
+    # What this process wrote is not decoded again; what was there may be in other bytes.
+    if _octets(path) != content and _read(path) != partial:
         raise InputError(
             f"the traffic simulated for {block.day} is not what it was: NumPy, Faker or the simulator has changed "
             "since; use another RECRUITMENT_HOME",
@@ -154,11 +154,11 @@ def rejected_by_receive_day(truth_path: Path) -> dict[date, int]:
     return days
 
 
-def _adds(accepted: pa.Table) -> npt.NDArray[np.bool_]:
-    """Whether each arrival adds something to a fact."""
-    kind = accepted["kind"].to_numpy()
-    is_counted = (accepted["arrival"].to_numpy() == FIRST) & np.isin(KINDS, _COUNTED)[kind]
-    adds: npt.NDArray[np.bool_] = is_counted | (_is_click(kind) & (accepted["spend"].to_numpy() != 0))
+def _adds(intents: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each arrival, where it is accepted, adds something to a fact."""
+    kind = intents["kind"].to_numpy()
+    is_counted = (intents["arrival"].to_numpy() == FIRST) & np.isin(KINDS, _COUNTED)[kind]
+    adds: npt.NDArray[np.bool_] = is_counted | (_is_click(kind) & (intents["spend"].to_numpy() != 0))
     return adds
 
 
@@ -167,22 +167,23 @@ def _is_click(kind: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     return is_click
 
 
-def _facts(block: Block, accepted: pa.Table, day: Ints, hour: Ints) -> pa.Table:
-    """One row, as `PARTIAL`, for each of these arrivals (rules 3, 4 and 5)."""
-    kind = accepted["kind"].to_numpy()
-    first = accepted["arrival"].to_numpy() == FIRST
-    click = _is_click(kind)
-    event = accepted["event"].to_numpy()
-    job = as_ints(accepted["job"])
+def _facts(block: Block, intents: pa.Table, rows: Ints, day: Ints, hour: Ints) -> pa.Table:
+    """One row, as `PARTIAL`, for each of the arrivals in these rows (rules 3, 4 and 5)."""
+    kind, arrival, event, received, spend = (
+        intents[name].to_numpy()[rows] for name in ("kind", "arrival", "event", "received", "spend")
+    )
+    job, publisher, campaign, group = (
+        as_ints(intents[name])[rows] for name in ("job", "publisher", "campaign_id", "group_id")
+    )
+    first, click = arrival == FIRST, _is_click(kind)
     changed_at = block.simulation.changed_at
     changed = np.zeros(len(event), bool) if changed_at is None else event >= microseconds(changed_at)
     terms = terms_at(block.market, job, changed)
-    campaign, group = as_ints(accepted["campaign_id"]), as_ints(accepted["group_id"])
     columns = {
         "dates": pa.array(day.astype(np.int32), pa.date32()),
         "hours": hour,
         "job_id": _known(job),
-        "publisher_id": _known(as_ints(accepted["publisher"])),
+        "publisher_id": _known(publisher),
         "campaign_id": _known(np.where(campaign == NONE, terms.campaign_id, campaign)),
         "group_id": _known(np.where(group == NONE, terms.group_id, group)),
         "company_id": _known(terms.company_id),
@@ -190,36 +191,42 @@ def _facts(block: Block, accepted: pa.Table, day: Ints, hour: Ints) -> pa.Table:
         "conversion": first & (kind == KINDS.index("conversion")),
         "qualified_application": first & (kind == KINDS.index("qualified")),
         "disqualified_application": first & (kind == KINDS.index("unqualified")),
-        "spend_micros": np.where(click, accepted["spend"].to_numpy(), 0),
-        "latest": accepted["received"].to_numpy(),
+        "spend_micros": spend * click,
+        "latest": received,
     }
-    return pa.table([_as_column(columns[field.name], field.type) for field in PARTIAL], schema=PARTIAL)
+    return pa.table([_as_column(columns[name]) for name in PARTIAL.names], schema=PARTIAL)
 
 
-def _as_column(values: pa.Array | npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:
-    return values if isinstance(values, pa.Array) else pa.array(values.astype(np.int64), kind)
+def _as_column(values: pa.Array | npt.NDArray[np.generic]) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values.astype(np.int64, copy=False))
 
 
 def _known(ids: Ints) -> Ints:
     """0 is 'unknown'."""
-    return np.where(ids == NONE, 0, ids)
+    known: Ints = ids * (ids != NONE)
+    return known
 
 
 def _added_up(facts: pa.Table) -> pa.Table:
     """One row for each key, in its order."""
     measures = [*COUNTS, "spend_micros"]
-    grouped = facts.group_by(list(FACT_KEY)).aggregate([*((name, "sum") for name in measures), ("latest", "max")])
+    grouped = facts.group_by(list(FACT_KEY), use_threads=False).aggregate(
+        [*((name, "sum") for name in measures), ("latest", "max")]
+    )
     renamed = grouped.rename_columns([*FACT_KEY, *measures, "latest"])
     return renamed.sort_by([(name, "ascending") for name in FACT_KEY]).select(PARTIAL.names).cast(PARTIAL)
 
 
 def _day_counts(day: Ints, arrival: npt.NDArray[np.int8]) -> dict[date, DayCounts]:
-    counts = {}
-    for ordinal in np.unique(day).tolist():
-        here = arrival[day == ordinal]
-        first, duplicate, conflict = (int((here == what).sum()) for what in (FIRST, DUPLICATE, CONFLICT))
-        counts[date.fromordinal(EPOCH.toordinal() + ordinal)] = DayCounts(len(here), first, duplicate, conflict)
-    return counts
+    if not len(day):
+        return {}
+    first, last = int(day.min()), int(day.max())
+    arrivals = np.bincount((day - first) * _ARRIVALS + arrival, minlength=(last - first + 1) * _ARRIVALS)
+    return {
+        date.fromordinal(EPOCH.toordinal() + first + number): DayCounts(sum(counts), *counts)
+        for number, counts in enumerate(arrivals.reshape(-1, _ARRIVALS).tolist())
+        if any(counts)
+    }
 
 
 def _decimals(units: Ints, kind: pa.DataType) -> pa.Array:
@@ -229,16 +236,31 @@ def _decimals(units: Ints, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(units), [None, pa.py_buffer(words.tobytes())])
 
 
+def _encoded(partial: Partial) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(partial.facts.replace_schema_metadata({COUNTS_KEY: _to_json(partial)}), content)
+    return content.getvalue()
+
+
+def _octets(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _read(path: Path) -> Partial:
     try:
         facts = pq.read_table(path, partitioning=None)
         counts = json.loads(facts.schema.metadata[COUNTS_KEY])
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise StoreUnavailableError(
-            f"cannot read the truth in {path}: {error}; use another RECRUITMENT_HOME"
-        ) from error
+        raise _unreadable(path, error) from error
     days = {date.fromisoformat(day): DayCounts(**rows) for day, rows in counts["days"].items()}
     return Partial(facts.replace_schema_metadata(None), counts["received"], counts["rejected"], days)
+
+
+def _unreadable(path: Path, error: Exception) -> StoreUnavailableError:
+    return StoreUnavailableError(f"cannot read the truth in {path}: {error}; use another RECRUITMENT_HOME")
 
 
 def _to_json(partial: Partial) -> str:

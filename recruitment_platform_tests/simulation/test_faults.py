@@ -4,12 +4,13 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 
 from recruitment_platform.model.door import DoorRules, through
 from recruitment_platform.simulation.events import CONFLICT, DUPLICATE, FIRST, blocks
-from recruitment_platform.simulation.faults import MALFORMED
+from recruitment_platform.simulation.faults import MALFORMED, arrivals_of, payload_hash, payload_hashes
 from recruitment_platform.simulation.market import make_market
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation
 from recruitment_platform.simulation.score import score
@@ -114,6 +115,29 @@ def test_conflicts_are_won_by_the_first_and_by_the_later_content_alike(tmp_path:
     assert home.lake.ids_on_two_days(OPENING, OPENING + timedelta(days=2)).num_rows > 10
     later = [row["spend"] for row in rows if row["arrival"] == CONFLICT and row["received"] < row["arrived"] - 1]
     assert {spend > 0 for spend in later} == {True, False}
+
+
+def test_hashes_of_rows_are_those_of_each() -> None:
+    simulation = Simulation(11, OPENING, 2_000, ALL_FAULTS)
+    market = make_market(simulation.seed, OPENING, ("USD", "$"))
+    (block,) = blocks(simulation, market, OPENING + timedelta(days=1))
+    for rows in (intents(block), intents(block).slice(7, 500), intents(block).slice(0, 0)):
+        assert payload_hashes(rows).tolist() == [payload_hash(row) for row in rows.to_pylist()]
+
+
+def test_the_smallest_hash_of_an_id_and_day_counts_and_the_same_again_is_a_duplicate() -> None:
+    rng = np.random.default_rng(5)
+    for count in (0, 1, 1_000):
+        numbers, days = np.sort(rng.integers(0, 300, count)), rng.integers(19_000, 19_002, count)
+        # The same content is of the same day.
+        hashes = rng.choice([-(2**63), -1, 0, 2**63 - 2], count) + days % 2
+        contents = list(zip(numbers.tolist(), days.tolist(), hashes.tolist(), strict=True))
+        expected = []
+        for place, (number, day, own) in enumerate(contents):
+            smallest = min(other for *event, other in contents if event == [number, day])
+            again = (number, day, own) in contents[:place]
+            expected.append(DUPLICATE if again else FIRST if own == smallest else CONFLICT)
+        assert arrivals_of(numbers, days, hashes).tolist() == expected
 
 
 def test_a_conflict_that_arrives_on_the_next_day_changes_the_facts_of_a_day_that_is_past(tmp_path: Path) -> None:

@@ -4,10 +4,23 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from recruitment_platform.simulation import text
 from recruitment_platform.simulation.kernels import time_texts
 from recruitment_platform.simulation.market import NONE
-from recruitment_platform.simulation.text import placed, replaced, spelled, with_hex_digits
+from recruitment_platform.simulation.text import (
+    as_ints,
+    of_dictionary,
+    picked,
+    placed,
+    reordered,
+    replaced,
+    spelled,
+    validity,
+    with_hex_digits,
+    with_nulls,
+)
 
 
 def test_spellings_of_any_number_of_values_are_those_of_each() -> None:
@@ -22,6 +35,73 @@ def test_spellings_of_any_number_of_values_are_those_of_each() -> None:
     ]
     assert texts.to_pylist() == expected
     assert len(texts.dictionary) == len(set(expected))
+
+
+def test_texts_that_were_spelled_before_are_those_of_each_also_when_too_many_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[tuple[int, int]] = []
+
+    def spell(value: int, form: int) -> str:
+        said.append((value, form))
+        return f"{value}:{form}"
+
+    def assert_spelled(values: list[int]) -> None:
+        numbers, zeros = np.array(values, np.int64), np.zeros(len(values), np.int8)
+        texts = spelled(numbers, zeros, spell, ["none"], zeros).to_pylist()
+        assert texts == ["none" if value == NONE else f"{value}:0" for value in values]
+
+    assert_spelled([3, int(NONE), 1])
+    assert_spelled([1, 1, -2, 3])
+    assert sorted(said) == [(-2, 0), (1, 0), (3, 0)]
+    assert_spelled([])
+    monkeypatch.setattr(text, "MOST_SPELLED", 3)
+    assert_spelled([7, 1])
+    assert_spelled([7, 3])
+    assert said[3:] == [(7, 0), (1, 0), (3, 0)]
+
+
+def test_numbers_and_nulls_come_and_go_as_they_are() -> None:
+    values = [5, None, -1, None, 2**62]
+    for array in (
+        pa.array(values),
+        pa.array([7, None, *values, 8]).slice(2, 5),
+        pa.chunked_array([values[:1], values[1:]]),
+    ):
+        assert as_ints(array).tolist() == [int(NONE) if value is None else value for value in values]
+    assert as_ints(pa.array([1, None], pa.int8())).tolist() == [1, NONE]
+    assert as_ints(pa.array([], pa.int64())).tolist() == []
+    valid = np.array([value is not None for value in values])
+    assert validity(pa.array([0, *values]).slice(1)).tolist() == valid.tolist()
+    made = with_nulls(np.arange(5, dtype=np.int32), valid)
+    made.validate(full=True)
+    assert made.to_pylist() == [0, None, 2, None, 4]
+    texts = picked(["a", None, "b", "a"], np.array([3, 1, 2, 0]))
+    texts.validate(full=True)
+    assert texts.to_pylist() == ["a", None, "b", "a"]
+
+
+def test_rows_are_reordered_whatever_their_columns() -> None:
+    rng = np.random.default_rng(4)
+    numbers = [None if number < 3 else int(number) for number in rng.integers(0, 9, 500)]
+    texts = [None if number is None else f"text {number}" for number in numbers]
+    codes = pa.array(numbers, pa.int32())
+    rows = pa.table(
+        {
+            "whole": np.arange(500),
+            "numbers": pa.chunked_array([[1, 2], numbers]).slice(2),
+            "small": pa.array(numbers, pa.int8()),
+            "texts": pa.array(["", *texts]).slice(1),
+            "coded": of_dictionary(codes, pa.array(["x", None, "z", *"abcdef"])),
+            "nothing": pa.nulls(500, pa.dictionary(pa.int32(), pa.string())),
+        }
+    )
+    order = rng.integers(0, 500, 700)
+    made = reordered(rows, order)
+    made.validate(full=True)
+    assert made.schema == rows.schema
+    plain = rows.to_pylist()
+    assert made.to_pylist() == [plain[row] for row in order.tolist()]
 
 
 def test_texts_are_placed_and_replaced_where_they_belong() -> None:
@@ -46,11 +126,11 @@ def test_times_of_any_year_are_those_of_the_calendar() -> None:
     seconds = np.append(rng.integers(first, last, 5_000), [-1, 0, 951_782_399, 951_782_400, 4_107_542_399])
     times = seconds * 1_000_000 + rng.choice([0, 1_000, 999_999], len(seconds))
     forms = rng.integers(0, 2, len(times))
-    shifts, separators = np.array([0, -12_600_000_000]), np.frombuffer(b" T", np.uint8)
+    shifts, separators = np.array([0, -12_600]), np.frombuffer(b" T", np.uint8)
     ends = np.array([0, 1, 6], np.int32)
     octets, offsets = time_texts(times, forms, shifts, separators, np.frombuffer(b"Z-0330", np.uint8), ends)
     made = pa.Array.from_buffers(pa.string(), len(times), [None, pa.py_buffer(offsets), pa.py_buffer(octets)])
-    for text, time, form in zip(made.to_pylist(), times.tolist(), forms.tolist(), strict=True):
+    for found, time, form in zip(made.to_pylist(), times.tolist(), forms.tolist(), strict=True):
         precision = "auto" if time % 1_000 else "milliseconds" if time % 1_000_000 else "seconds"
-        local = epoch.replace(tzinfo=None) + timedelta(microseconds=time + int(shifts[form]))
-        assert text == local.isoformat(" T"[form], precision) + ("Z", "-0330")[form]
+        local = epoch.replace(tzinfo=None) + timedelta(microseconds=time, seconds=int(shifts[form]))
+        assert found == local.isoformat(" T"[form], precision) + ("Z", "-0330")[form]

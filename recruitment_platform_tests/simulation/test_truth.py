@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
@@ -143,12 +144,33 @@ def test_a_truth_written_twice_stays_and_another_one_is_refused(tmp_path: Path) 
     assert read_partial(tmp_path, all_blocks(simulation(), 2)[1]) is None
 
 
+def test_a_truth_that_is_there_in_other_bytes_is_the_same(tmp_path: Path) -> None:
+    (block,) = all_blocks(simulation(), 1)
+    partial = partial_of(block, intents(block))
+    write_partial(tmp_path, block, partial)
+    (file,) = tmp_path.glob("*/*.parquet")
+    content = pq.read_table(file, partitioning=None)
+    pq.write_table(content, file, compression="none")
+    write_partial(tmp_path, block, partial)
+    pq.write_table(content.slice(1), file)
+    with pytest.raises(InputError, match="is not what it was"):
+        write_partial(tmp_path, block, partial)
+
+
 def test_a_truth_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     written(tmp_path, simulation(), 1)
     (file,) = tmp_path.glob("*/*.parquet")
     file.write_bytes(b"PAR1")
     with pytest.raises(StoreUnavailableError, match="cannot read the truth"):
         truth_for(tmp_path, [OPENING])
+    (block,) = all_blocks(simulation(), 1)
+    partial = partial_of(block, intents(block))
+    with pytest.raises(StoreUnavailableError, match="cannot read the truth"):
+        write_partial(tmp_path, block, partial)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(StoreUnavailableError, match="cannot read the truth"):
+        write_partial(tmp_path, block, partial)
 
 
 def test_days_without_a_truth_are_empty(tmp_path: Path) -> None:
