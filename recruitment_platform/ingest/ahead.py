@@ -55,7 +55,8 @@ def made_by_threads(
     pool = ThreadPoolExecutor(max_workers=threads)
     coming: deque[Future[_Made]] = deque()
     try:
-        yield _made_in_turn(make, items, threads, pool, coming)
+        coming.extend(pool.submit(make, item) for item in islice(items, threads + 1))
+        yield _made_in_turn(make, items, pool, coming)
     finally:
         pool.shutdown(cancel_futures=True)
         for made in coming:
@@ -66,11 +67,9 @@ def made_by_threads(
 def _made_in_turn(
     make: Callable[[_Item], _Made],
     items: Iterator[_Item],
-    threads: int,
     pool: ThreadPoolExecutor,
     coming: "deque[Future[_Made]]",
 ) -> Iterator[_Made]:
-    coming.extend(pool.submit(make, item) for item in islice(items, threads + 1))
     while coming:
         made = [coming.popleft().result()]
         coming.extend(pool.submit(make, item) for item in islice(items, 1))
