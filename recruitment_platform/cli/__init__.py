@@ -5,6 +5,7 @@ and an exit code. What does not: the commands, one module each. Data goes to std
 """
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -114,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings = logging.StreamHandler()  # to stderr
     warnings.setLevel(logging.WARNING)
     logging.basicConfig(handlers=[warnings], format="%(levelname)s %(name)s: %(message)s")
+    if arguments is None:
+        # Loading makes a million objects that stay. Python looked for garbage among them five hundred times.
+        gc.set_threshold(100_000)
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         # Not `cli.main`, which turns a reader of stdout that has ended into a failure.
