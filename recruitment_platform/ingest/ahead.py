@@ -46,15 +46,17 @@ def made_by_threads(
     threads: int,
     unused: Callable[[_Made], None] = _forget,
 ) -> Iterator[Iterator[_Made]]:
-    """What is made of each item, in their order, by so many threads, which are that many items ahead of use at most.
+    """What is made of each item, in their order, by so many threads, which are an item more ahead of use at most.
 
-    Items are taken by the thread that uses what is made. An error in making is raised when its turn comes. Leaving
-    waits for what is being made, and tells `unused` of what was made but not used.
+    So none of them has nothing to do while another takes longer for what comes first. Items are taken by the thread
+    that uses what is made. An error in making is raised when its turn comes. Leaving waits for what is being made, and
+    tells `unused` of what was made but not used.
     """
     pool = ThreadPoolExecutor(max_workers=threads)
     coming: deque[Future[_Made]] = deque()
     try:
-        yield _made_in_turn(make, items, threads, pool, coming)
+        coming.extend(pool.submit(make, item) for item in islice(items, threads + 1))
+        yield _made_in_turn(make, items, pool, coming)
     finally:
         pool.shutdown(cancel_futures=True)
         for made in coming:
@@ -65,11 +67,9 @@ def made_by_threads(
 def _made_in_turn(
     make: Callable[[_Item], _Made],
     items: Iterator[_Item],
-    threads: int,
     pool: ThreadPoolExecutor,
     coming: "deque[Future[_Made]]",
 ) -> Iterator[_Made]:
-    coming.extend(pool.submit(make, item) for item in islice(items, threads))
     while coming:
         made = [coming.popleft().result()]
         coming.extend(pool.submit(make, item) for item in islice(items, 1))

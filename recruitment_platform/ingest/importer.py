@@ -139,8 +139,8 @@ def _judged(batch: Batch, rules: DoorRules, source: str) -> _Judged:
 
 
 def judge(batch: Batch, rules: DoorRules, source: str, now: datetime) -> DoorResult:
-    """What the door says of the batch's rows; malformed ones are not among them."""
-    return through(batch.table, rules, source, batch.positions, now)
+    """What the door says of the batch's rows, coded; malformed ones are not among them."""
+    return through(batch.table, rules, source, batch.positions, now, coded=True)
 
 
 def refused_rows(batch: Batch, judged: pa.Table, source: str, path: str, day: date) -> list[RejectedRow]:

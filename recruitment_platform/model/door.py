@@ -9,7 +9,7 @@ from them (`transforms`).
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -70,11 +70,25 @@ class DoorRules:
 class DoorResult:
     """A batch as judged: every row of it is in one of the two tables, in the order in which it came.
 
-    `accepted` has the columns of `LAKE_TRACKING`; `rejected` has `position` (int64) and `reason` (text).
+    `accepted` has the columns of `LAKE_TRACKING` (`LAKE_SCHEMA`; coded, texts that come again are dictionaries of
+    different ones, without null); `rejected` has `position` (int64) and `reason` (text).
     """
 
     accepted: pa.Table
     rejected: pa.Table
+
+
+def is_for_lake(events: pa.Table) -> bool:
+    """Whether the table is what the door gives as accepted, coded or not."""
+    kinds = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in events.schema.types)
+    return bool(pa.schema(map(pa.Field.with_type, events.schema, kinds)).equals(LAKE_SCHEMA))
+
+
+def uncoded(events: pa.Table) -> pa.Table:
+    """The same accepted events with all texts plain, as `LAKE_SCHEMA` has them; ValueError where they are no such."""
+    if not is_for_lake(events):
+        raise ValueError("events for the lake are what the door returns as accepted")
+    return events.cast(LAKE_SCHEMA)
 
 
 def through(
@@ -83,6 +97,8 @@ def through(
     source: str,
     positions: int | pa.Array | pa.ChunkedArray,
     now: datetime,
+    *,
+    coded: bool = False,
 ) -> DoorResult:
     """Types and judges a batch of tracking events.
 
@@ -90,6 +106,7 @@ def through(
     and Parquet of one event give one row and one `payload_hash`. Columns it lacks are null, others are ignored; those
     of few values are quickest as dictionaries. `positions` is the position of the first row in `source` (the others
     follow it), or an array with each row's own; `now` (with a time zone) is what receive times are held against.
+    `coded` is for who takes accepted texts as dictionaries: where values come again, nobody has to copy them.
     """
     rows = raw.num_rows
     given = {
@@ -101,31 +118,45 @@ def through(
 
     newest = (now - _EPOCH + _CLOCKS_MAY_DIFFER_BY) // _MICROSECOND
     values = judged_values(_connection(), {name: column.values for name, column in given.items()}, newest)
-    reason, derived = _judged_rows(given, values, rules)
-    derived["position"] = _as_positions(positions, rows)
-    if reason is None:
-        return DoorResult(_as_lake(given, values, derived, source, None), REJECTED_SCHEMA.empty_table())
-    is_accepted = reason.is_null()
-    is_rejected = pc.invert(is_accepted)
-    rejected = [derived["position"].filter(is_rejected), reason.filter(is_rejected)]
-    return DoorResult(
-        accepted=_as_lake(given, values, derived, source, is_accepted),
-        rejected=pa.table(rejected, schema=REJECTED_SCHEMA),
-    )
+    batch = _Rows(given, values, _as_positions(positions, rows), *_times(given, values, rules))
+    places, reasons = _rejected(batch, rules)
+    rejected = pa.table([batch.positions.take(places), reasons], schema=REJECTED_SCHEMA)
+    if len(places):
+        is_accepted = np.ones(rows, bool)
+        is_accepted[places.to_numpy()] = False
+        batch = batch.kept(pa.array(is_accepted))
+    return DoorResult(_as_lake(batch, source, coded), rejected)
 
 
-def _judged_rows(
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a batch: of each column its values, which each row has, and what is said of the values; of each row its
+    position, its event time and whether that is `ts`, and its day.
+    """
+
+    given: Mapping[str, Coded]
+    values: Mapping[str, "Judged"]
+    positions: pa.Array
+    event_time: pa.Array
+    is_ts: pa.Array
+    days: pa.Array
+
+    def kept(self, wanted: pa.Array) -> "_Rows":
+        """The rows that are wanted (bool)."""
+        given, values = {}, {}
+        for name, column in self.given.items():
+            codes = column.codes
+            given[name] = Coded(column.values, None if codes is None else codes.filter(wanted))
+            values[name] = self.values[name].kept(wanted) if codes is None else self.values[name]
+        of_rows = (self.positions, self.event_time, self.is_ts, self.days)
+        return _Rows(given, values, *(column.filter(wanted) for column in of_rows))
+
+
+def _times(
     given: Mapping[str, Coded], values: Mapping[str, "Judged"], rules: DoorRules
-) -> tuple[pa.Array | None, dict[str, pa.Array]]:
-    """Why each row is rejected, None where none is, and what the lake keeps of it beside the columns' values."""
-    from recruitment_platform.model.door_hash import row_hashes
-
-    derived = {
-        name: given[column].of_rows(of_values)
-        for column, judged in values.items()
-        for name, of_values in (judged.derived or {}).items()
-    }
-    received = derived["received_at"].view(pa.int64()).to_numpy()
+) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Each row's event time, whether that is its `ts`, and the time's day."""
+    received = given["create_time"].of_rows(values["create_time"].derived["received_at"]).view(pa.int64()).to_numpy()
     ts = given["ts"].of_rows(values["ts"].value)
     is_believed = ts.is_valid().to_numpy(zero_copy_only=False)
     times = pc.fill_null(ts.view(pa.int64()), 0).to_numpy()
@@ -133,26 +164,26 @@ def _judged_rows(
         times <= received + rules.max_ahead // _MICROSECOND
     )
     event_time = np.where(is_believed, times, received)
-    days = _days(event_time, rules.time_zone)
-    job_id, publisher_id = (given[name].of_rows(values[name].value) for name in ("job_id", "publisher_id"))
-    reasons = [given[name].of_rows(values[name].reason) for name in _REASONS if values[name].reason is not None]
-    if values["ed"].reason is not None:
-        reasons.append(pc.if_else(job_id.is_null(), given["ed"].of_rows(values["ed"].reason), None))
-    is_too_old = pc.less(days, rules.first_day)
-    if pc.any(is_too_old).as_py():
-        too_old = f"event day is before the first day {rules.first_day}"
-        reasons.append(pc.if_else(is_too_old, too_old, pa.scalar(None, pa.string())))
-    reason = pc.coalesce(*reasons) if reasons else None
-    hashes = ((values[name].hashes, given[name].numpy_codes()) for name in given)
-    derived |= {
-        "event_time": pa.array(event_time),
-        "event_date": days,
-        "time_source": pa.array(["create_time", "ts"]).take(pa.array(is_believed.view(np.int8))),
-        "resolved_job_id": pc.coalesce(job_id, derived["resolved_job_id"]),
-        "resolved_publisher_id": pc.coalesce(publisher_id, derived["resolved_publisher_id"]),
-        "payload_hash": pa.array(row_hashes(hashes, len(received))),
-    }
-    return (None if reason is None or reason.null_count == len(reason) else reason), derived
+    return pa.array(event_time), pa.array(is_believed), _days(event_time, rules.time_zone)
+
+
+def _rejected(batch: _Rows, rules: DoorRules) -> tuple[pa.Array, pa.Array]:
+    """The places of the rows that are rejected, ascending, and why each of them is."""
+    given, values = batch.given, batch.values
+    reasons = {name: reason for name in (*_REASONS, "ed") if (reason := values[name].reason) is not None}
+    suspected = pc.less(batch.days, rules.first_day).to_numpy(zero_copy_only=False)
+    for name, reason in reasons.items():
+        suspected = suspected | given[name].rows_with(reason)
+    # The few rows are looked at alone.
+    places = pa.array(np.flatnonzero(suspected).astype(np.int32))
+    found = {name: given[name].at(places).of_rows(reason) for name, reason in reasons.items()}
+    if "ed" in found:
+        job_id = given["job_id"].at(places).of_rows(values["job_id"].value)
+        found["ed"] = pc.if_else(job_id.is_null(), found["ed"], None)
+    too_old = f"event day is before the first day {rules.first_day}"
+    is_too_old = pc.less(batch.days.take(places), rules.first_day)
+    reason = pc.coalesce(*found.values(), pc.if_else(is_too_old, too_old, pa.scalar(None, pa.string())))
+    return places.filter(reason.is_valid()), reason.drop_null()
 
 
 def _days(times: npt.NDArray[np.int64], time_zone: str) -> pa.Array:
@@ -191,36 +222,46 @@ def _as_positions(positions: int | pa.Array | pa.ChunkedArray, rows: int) -> pa.
     return whole.cast(pa.int64())
 
 
-def _as_lake(
-    given: Mapping[str, Coded],
-    values: Mapping[str, "Judged"],
-    derived: Mapping[str, pa.Array],
-    source: str,
-    wanted: pa.Array | None,
-) -> pa.Table:
-    """The rows that are wanted, all where None, as `LAKE_TRACKING`."""
-    if wanted is not None:
-        derived = {name: column.filter(wanted) for name, column in derived.items()}
-    rows = len(derived["position"])
-    columns = {
-        **{name: given[name].of_rows(values[name].value, wanted) for name in given},
-        **derived,
-        "flags": _flags(given, values, rows, wanted),
-        "source": pa.array([source]).take(pa.array(np.zeros(rows, np.int8))),
+def _as_lake(batch: _Rows, source: str, coded: bool) -> pa.Table:
+    """The rows as `LAKE_SCHEMA`, texts that come again as dictionaries where they are to be `coded`."""
+    from recruitment_platform.model.door_hash import row_hashes
+
+    given, values, rows = batch.given, batch.values, len(batch.positions)
+    kept = {
+        **{name: replace(column, values=values[name].value) for name, column in given.items()},
+        "time_source": Coded(pa.array(["create_time", "ts"]), batch.is_ts.cast(pa.int32())),
+        "flags": _flags(batch),
+        "source": Coded(pa.array([source]), pa.array(np.zeros(rows, np.int32))),
     }
-    return pa.table([columns[field.name].cast(field.type) for field in LAKE_SCHEMA], schema=LAKE_SCHEMA)
+    columns = {
+        **{name: column.as_texts() if coded else column.of_rows(column.values) for name, column in kept.items()},
+        **{name: given[of].of_rows(column) for of in given for name, column in values[of].derived.items()},
+        "event_time": batch.event_time,
+        "event_date": batch.days,
+        "payload_hash": pa.array(
+            row_hashes(((values[name].hashes, given[name].numpy_codes()) for name in given), rows)
+        ),
+        "position": batch.positions,
+    }
+    for name in ("job_id", "publisher_id"):
+        columns[f"resolved_{name}"] = pc.coalesce(columns[name], columns[f"resolved_{name}"])
+    arrays = [
+        column if pa.types.is_dictionary((column := columns[field.name]).type) else column.cast(field.type)
+        for field in LAKE_SCHEMA
+    ]
+    fields = [field.with_type(column.type) for field, column in zip(LAKE_SCHEMA, arrays, strict=True)]
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
-def _flags(given: Mapping[str, Coded], values: Mapping[str, "Judged"], rows: int, wanted: pa.Array | None) -> pa.Array:
+def _flags(batch: _Rows) -> Coded:
     """What is noted about each row, in the order of the columns; null where nothing is."""
-    noted = [(column, flag) for name, column in given.items() if (flag := values[name].flag) is not None]
-    flags = pa.nulls(rows, pa.string())
-    if not noted:
-        return flags
+    rows = len(batch.positions)
+    noted = [(column, flag) for name, column in batch.given.items() if (flag := batch.values[name].flag) is not None]
     # The few rows are joined alone: where all is null, Arrow's join would leave the row out.
-    here = reduce(pc.or_, [column.of_rows(flag.is_valid()) for column, flag in noted])
-    if wanted is not None:
-        here = pc.and_(here, wanted)
-    texts = [column.of_rows(flag, here) for column, flag in noted]
-    joined = pc.binary_join_element_wise(*texts, "; ", null_handling="skip")
-    return pc.replace_with_mask(flags, here if wanted is None else here.filter(wanted), joined)
+    here = reduce(np.logical_or, [column.rows_with(flag) for column, flag in noted], np.zeros(rows, bool))
+    places = np.flatnonzero(here).astype(np.int32)
+    texts = [column.at(pa.array(places)).of_rows(flag) for column, flag in noted]
+    codes = np.full(rows, len(places), np.int32)
+    codes[places] = np.arange(len(places))
+    joined = [pc.binary_join_element_wise(*texts, "; ", null_handling="skip")] if len(places) else []
+    return Coded(pa.concat_arrays([*joined, pa.nulls(1, pa.string())]), pa.array(codes))

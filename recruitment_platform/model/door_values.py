@@ -5,7 +5,7 @@ text a value is (`door_columns`), how one is read (`door_kernels`, `door_eds.sql
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -39,7 +39,16 @@ class Judged:
     hashes: Hashes
     flag: pa.Array | None = None
     reason: pa.Array | None = None
-    derived: Mapping[str, pa.Array] | None = None
+    derived: Mapping[str, pa.Array] = field(default_factory=dict)
+
+    def kept(self, wanted: pa.Array) -> "Judged":
+        """What is said of the values that are wanted (bool), with no reason against any of them."""
+        return Judged(
+            value=self.value.filter(wanted),
+            hashes=self.hashes[wanted.to_numpy(zero_copy_only=False)],
+            flag=None if self.flag is None else self.flag.filter(wanted),
+            derived={name: column.filter(wanted) for name, column in self.derived.items()},
+        )
 
 
 def judged_values(

@@ -141,6 +141,7 @@ class EventLake(Protocol):
     ) -> bool:
         """Takes in positions after `after` up to `last_position`: all of it or nothing, visible at once.
 
+        `accepted` is as the door gives it, coded or not; so it is for `replay`. ValueError where it is anything else.
         Returns False, changing nothing, where the source's progress is no longer `after` (another writer was faster).
         Raises StoreUnavailableError where it cannot be written.
         """

@@ -11,19 +11,22 @@ import numpy.typing as npt
 
 from recruitment_platform.simulation.market import Ints
 
+Guided = tuple[npt.NDArray[np.float64], Ints]
+"""Up to which number each is chosen, and which one is the first in each part of the unit interval."""
+
 
 def chosen(rng: np.random.Generator, shares: Sequence[float], count: int) -> Ints:
     """So many indexes into the shares, each as often as its share says."""
-    from recruitment_platform.simulation.kernels import choices
+    from recruitment_platform.simulation.visits import choices
 
-    drawn: Ints = choices(rng.random(count), *_guided(tuple(shares)))
+    drawn: Ints = choices(rng, guided(tuple(shares)), count)
     return drawn
 
 
 @cache
-def _guided(shares: tuple[float, ...]) -> tuple[npt.NDArray[np.float64], Ints]:
-    """(up to which number each one is chosen, which one is the first in each part of the unit interval)."""
-    from recruitment_platform.simulation.kernels import GUIDED
+def guided(shares: tuple[float, ...]) -> Guided:
+    """How to choose by these shares, for loops."""
+    from recruitment_platform.simulation.visits import GUIDED
 
     until = np.cumsum(shares)
     until /= until[-1]

@@ -161,7 +161,7 @@ def judged_block(block: Block, raw: pa.Table, first_position: int, first_day: da
     simulation = block.simulation
     rules = DoorRules(simulation.time_zone, first_day, simulation.max_age, simulation.max_ahead)
     over = datetime.combine(block.day + timedelta(days=1), time(0), simulation.zone).astimezone(UTC)
-    return through(raw, rules, simulation.source(block.day), first_position, over)
+    return through(raw, rules, simulation.source(block.day), first_position, over, coded=True)
 
 
 def sent_topics(truth_path: Path) -> set[str]:

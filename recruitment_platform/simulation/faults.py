@@ -22,17 +22,16 @@ from xxhash import xxh64_intdigest
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.events import (
-    CLICKS,
     CONFLICT,
     DUPLICATE,
     FIRST,
     INTENT,
-    KINDS,
     Block,
     blocks,
     intended,
     time_uuids,
 )
+from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints
 from recruitment_platform.simulation.text import as_ints, picked, validity, with_nulls
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds

@@ -12,22 +12,6 @@ Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.int64]
 
-GUIDED = 1024
-"""Parts of the unit interval, of each of which is known where to begin to look."""
-
-
-@compiled
-def choices(uniform: npt.NDArray[np.float64], until: npt.NDArray[np.float64], guide: Numbers) -> Numbers:
-    """For each number how many of the ascending `until` are not above it; `guide` is how many surely are not."""
-    made = np.empty(len(uniform), np.int64)
-    for row in range(len(uniform)):
-        number = uniform[row]
-        choice = guide[int(number * GUIDED)]
-        while until[choice] <= number:
-            choice += 1
-        made[row] = choice
-    return made
-
 
 @compiled
 def hex_texts(words: npt.NDArray[np.uint64], template: Bytes, places: Numbers) -> Bytes:

@@ -7,6 +7,7 @@ event. What does not: events (`traffic`), or how operational rows are stored (`r
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,13 @@ class Market:
     group_ids: Ints
     tables: Mapping[str, Sequence[Mapping[str, str]]]
     changed_jobs: Sequence[Mapping[str, str]]
+
+    @cached_property
+    def strangers(self) -> Ints:
+        """Ids of no job: in the gaps, after the last one, and what no id can be."""
+        last = int(self.job_ids[-1])
+        gaps = np.setdiff1d(np.arange(1, last), self.job_ids)
+        return np.concatenate([gaps[:20], last + np.arange(1, 20), [0, -1, 2**31 - 1]])
 
 
 def make_market(seed: int, opening: date, currency_spellings: Sequence[str]) -> Market:

@@ -92,10 +92,9 @@ def run_simulation(
     market = market_of(settings, simulation)
     if first > simulation.opening and simulation.faults & ARRIVE_NEXT_DAY:
         _check_eve(settings.truth_path, destination, simulation, market, first)
-    _bring_about(settings, relational, simulation, market)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     done = []
-    for simulated in _simulated_days(settings, destination, simulation, market, days):
+    for simulated in _simulated_days(settings, destination, relational, simulation, market, days):
         report(simulated)
         done.append(simulated)
     return done
@@ -182,11 +181,15 @@ class _Made:
 def _simulated_days(
     settings: Settings,
     destination: Destination,
+    relational: RelationalStore,
     simulation: Simulation,
     market: Market,
     days: Sequence[date],
 ) -> Iterator[SimulatedDay]:
-    """Each day, once all of it is there. Blocks are made at the same time, and brought there in their order."""
+    """Each day, once all of it is there. Blocks are made at the same time, and brought there in their order.
+
+    No event is there before the market is, which is brought about while the first blocks are made.
+    """
 
     def make(planned_block: _Planned) -> _Made:
         if planned_block.known is not None:
@@ -206,6 +209,7 @@ def _simulated_days(
     received = rejected = 0
     known = True
     with made_by_threads(make, blocks_of_days, min(os.cpu_count() or 1, _MAKERS), drop) as blocks_made:
+        _bring_about(settings, relational, simulation, market)
         for made in blocks_made:
             block = made.planned.block
             if made.ready is not None:

@@ -53,7 +53,7 @@ def numbers_of(values: pa.Array) -> npt.NDArray[np.integer]:
 
 def with_nulls(numbers: npt.NDArray[np.integer], is_valid: npt.NDArray[np.bool_]) -> pa.Array:
     """The numbers as they are, not copied, and null where they are not valid."""
-    bits = pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+    bits = None if is_valid.all() else pa.py_buffer(np.packbits(is_valid, bitorder="little"))
     return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [bits, pa.py_buffer(numbers)])
 
 
@@ -78,13 +78,13 @@ def reordered(rows: pa.Table, order: Ints) -> pa.Table:
 
 def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
     """The pool's text at each index, as a dictionary without null."""
-    code_of, texts = _pool(tuple(pool))
+    code_of, texts = pooled(tuple(pool))
     codes = code_of[index]
     return of_dictionary(with_nulls(codes.clip(0), codes >= 0) if None in pool else codes, texts)
 
 
 @cache
-def _pool(pool: tuple[str | None, ...]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+def pooled(pool: tuple[str | None, ...]) -> tuple[npt.NDArray[np.int32], pa.Array]:
     """(which of the different texts each of the pool is, or -1 for none, the different texts)."""
     texts = {text: code for code, text in enumerate(text for text in dict.fromkeys(pool) if text is not None)}
     return np.array([-1 if text is None else texts[text] for text in pool], np.int32), pa.array(texts, pa.string())
@@ -161,6 +161,12 @@ def placed(count: int, rows: Ints, texts: pa.Array) -> pa.Array:
     is_valid[rows] = True
     buffers = (np.packbits(is_valid, bitorder="little"), np.cumsum(lengths, dtype=np.int32))
     return pa.Array.from_buffers(pa.string(), count, [*map(pa.py_buffer, buffers), texts.buffers()[2]])
+
+
+def from_bytes(is_valid: npt.NDArray[np.bool_], octets: npt.NDArray[np.uint8], ends: npt.NDArray[np.int32]) -> pa.Array:
+    """The texts of these bytes: `ends` is where each begins, and where the last one ends."""
+    buffers = (np.packbits(is_valid, bitorder="little"), ends, octets)
+    return pa.Array.from_buffers(pa.string(), len(is_valid), [*map(pa.py_buffer, buffers)])
 
 
 def with_hex_digits(template: str, *words: npt.NDArray[np.uint64]) -> pa.Array:

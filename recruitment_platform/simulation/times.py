@@ -5,11 +5,11 @@ not through any engine of the pipeline, since the truth rests on them.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
 from recruitment_platform.simulation.record import Simulation
 
@@ -33,6 +33,9 @@ LATE_SHARE, LATE_SHARE_INJECTED = 0.014, 0.35
 """Share of events whose client's time lies more than an hour before the receive time."""
 
 SKEWED_SHARE = 0.04
+
+STUCK_IN = (1970, 2001, 2038, 2099)
+"""Years in which wrong clocks stand still, at their beginning."""
 
 
 def microseconds(instant: datetime) -> int:
@@ -107,37 +110,47 @@ def receive_ticks(
     return np.minimum(ascending, end * 10 - count + order)
 
 
+class Clocks(NamedTuple):
+    """What there is to know of clients' clocks on a day, for loops.
+
+    `late_share` of the events are more than an hour old, at most `oldest`; some are ahead, at most `furthest`; none is
+    of a time before `opened`, or of the next day, which `end` begins. `skewed_share` of the clocks are wrong, some of
+    them `stuck` in another year, some about the ends of the window from `max_age` before to `max_ahead` after.
+    """
+
+    late_share: float
+    oldest: float
+    furthest: float
+    opened: int
+    end: int
+    skewed_share: float
+    stuck: Ints
+    max_age: int
+    max_ahead: int
+
+
 def client_times(rng: np.random.Generator, simulation: Simulation, day: date, received: Ints) -> Ints:
     """What clients' clocks said, `NONE` where an event has no time: most just before the receive time.
 
     No time that can be believed lies before the simulation's opening.
     """
-    count = len(received)
+    from recruitment_platform.simulation.visits import told_times
+
     max_age = simulation.max_age // timedelta(microseconds=1)
     max_ahead = simulation.max_ahead // timedelta(microseconds=1)
-    late_share = LATE_SHARE_INJECTED if "late" in simulation.faults else LATE_SHARE
-    age = rng.exponential(0.4 * SECOND, count)
-    how = rng.random(count)
-    idle = how > 0.94
-    age[idle] = rng.uniform(MINUTE, HOUR, idle.sum())
-    late = how < late_share
-    latest = max(0.9995 * max_age, HOUR + 1)
-    age[late] = np.exp(rng.uniform(np.log(HOUR), np.log(latest), late.sum()))
-    ahead = (how > late_share) & (how < late_share + 0.03)
-    age[ahead] = -rng.uniform(0, min(MINUTE, max_ahead), ahead.sum())
-    times = received - age.astype(np.int64)
-    _, end = day_bounds(day, simulation.zone)
-    times = np.minimum(times, end - 1)
-    opened = microseconds(simulation.opened_at)
-    early = times < opened
-    times[early] = opened + (rng.random(early.sum()) * (received[early] - opened)).astype(np.int64)
-    # Clients send milliseconds; some only seconds, few microseconds. The opening is a whole second.
-    precision = np.array([1, 1_000, SECOND])[chosen(rng, (0.03, 0.85, 0.12), count)]
-    times -= times % precision
-    if "clock_skew" in simulation.faults:
-        _skew(rng, times, received, opened, max_age, max_ahead)
-    times[rng.random(count) < 0.002] = NONE
-    return times
+    clocks = Clocks(
+        late_share=LATE_SHARE_INJECTED if "late" in simulation.faults else LATE_SHARE,
+        oldest=max(0.9995 * max_age, HOUR + 1.0),
+        furthest=float(min(MINUTE, max_ahead)),
+        opened=microseconds(simulation.opened_at),
+        end=day_bounds(day, simulation.zone)[1],
+        skewed_share=SKEWED_SHARE if "clock_skew" in simulation.faults else 0.0,
+        stuck=np.array([microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in STUCK_IN]),
+        max_age=max_age,
+        max_ahead=max_ahead,
+    )
+    told: Ints = told_times(rng, received, clocks)
+    return told
 
 
 def event_times(simulation: Simulation, client: Ints, received: Ints) -> Ints:
@@ -149,31 +162,3 @@ def event_times(simulation: Simulation, client: Ints, received: Ints) -> Ints:
         & (-age <= simulation.max_ahead // timedelta(microseconds=1))
     )
     return np.where(believed, client, received)
-
-
-def _skew(
-    rng: np.random.Generator,
-    times: Ints,
-    received: Ints,
-    opened: int,
-    max_age: int,
-    max_ahead: int,
-) -> None:
-    """Clocks that are wrong, in place: stuck in another year, off by hours, or just in and just out of the window."""
-    skewed = np.flatnonzero(rng.random(len(times)) < SKEWED_SHARE)
-    how = rng.integers(0, 9, len(skewed))
-    arrived = received[skewed]
-    stuck = np.array([microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1970, 2001, 2038, 2099)])
-    wrong = np.choose(
-        how,
-        [
-            *(np.full(len(skewed), instant) for instant in stuck),
-            arrived + max_ahead + rng.integers(1, 14 * HOUR, len(skewed)),
-            arrived - max_age - rng.integers(1, 300 * DAY, len(skewed)),
-            arrived + max_ahead,
-            arrived + max_ahead + 1,
-            arrived - max_age - 1,
-        ],
-    )
-    exactly_old = (how == 8) & (rng.random(len(skewed)) < 0.5) & (arrived - max_age >= opened)
-    times[skewed] = np.where(exactly_old, arrived - max_age, wrong)

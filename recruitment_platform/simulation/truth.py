@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import FACT_KEY, HOURLY_FACTS
 from recruitment_platform.model.schemas import arrow_schema
-from recruitment_platform.simulation.events import CLICKS, CONFLICT, DUPLICATE, FIRST, KINDS, Block
+from recruitment_platform.simulation.events import CONFLICT, DUPLICATE, FIRST, Block
+from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints, terms_at
 from recruitment_platform.simulation.record import write_durably
 from recruitment_platform.simulation.text import as_ints, validity

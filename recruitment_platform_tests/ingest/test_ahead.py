@@ -69,9 +69,24 @@ def test_threads_make_as_many_items_as_they_are_and_give_them_in_order() -> None
     used = []
     with made_by_threads(make, items(), threads=3) as made:
         for number, item in enumerate(made):
-            assert len(taken) <= number + 4
+            assert len(taken) <= number + 5
             used.append(item)
     assert used == list("012345678")
+
+
+def test_a_thread_goes_on_while_another_takes_long_for_what_comes_first() -> None:
+    others = threading.Semaphore(0)
+
+    def make(number: int) -> int:
+        if number:
+            others.release()
+            return number
+        assert others.acquire(timeout=60), "nothing else is made meanwhile"
+        assert others.acquire(timeout=60), "only one more is made meanwhile"
+        return number
+
+    with made_by_threads(make, iter(range(5)), threads=2) as made:
+        assert list(made) == list(range(5))
 
 
 def test_an_error_of_a_thread_is_raised_in_its_turn_and_ends_the_others() -> None:
@@ -91,4 +106,4 @@ def test_what_threads_made_and_nobody_used_is_told() -> None:
     with made_by_threads(str, count(), threads=3, unused=unused.append) as made:
         assert next(made) == "0"
         time.sleep(0.5)
-    assert unused == ["1", "2", "3"]
+    assert unused == ["1", "2", "3", "4"]

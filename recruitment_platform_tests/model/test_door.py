@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recruitment_platform.model.contract import LAKE_TRACKING, TRACKING
-from recruitment_platform.model.door import DoorResult, DoorRules, through
+from recruitment_platform.model.door import LAKE_SCHEMA, DoorResult, DoorRules, is_for_lake, through, uncoded
 from recruitment_platform.model.schemas import arrow_schema
 
 RULES = DoorRules(time_zone="UTC", first_day=date(2020, 1, 1))
@@ -362,6 +362,35 @@ def test_the_accepted_table_has_exactly_the_lakes_schema_even_without_rows() -> 
         assert result.accepted.schema.equals(arrow_schema(LAKE_TRACKING), check_metadata=True)
         assert result.accepted.num_rows == table.num_rows
         assert result.rejected.schema.names == ["position", "reason"]
+
+
+def test_texts_that_come_again_are_dictionaries_where_asked_for_and_the_rows_are_the_same() -> None:
+    rows = 6000
+    raw = pa.table(
+        {
+            "create_time": [f"{at:08x}{ID[8:]}" if at % 7 else "" for at in range(rows)],
+            "uid": [f"visitor {at}" for at in range(rows)],
+            "ua": pa.array([AGENT, "", "a" * 1025, "a" * 1026] * (rows // 4)).dictionary_encode(),
+            "dl": ["https://a", "https://b", None] * (rows // 3),
+            "ed": ['{"jobId":1}', '{"jobId":1}', "nothing", '{"jobId":"x"}'] * (rows // 4),
+            "ts": ["x", "2022-07-27 03:58:22"] * (rows // 2),
+        }
+    )
+    for table in (raw, raw.slice(0, 0), raw.slice(0, 1), raw.slice(8, 8)):
+        plain, coded = (through(table, RULES, "file:f", 1, NOW, coded=is_coded) for is_coded in (False, True))
+        assert plain.accepted.schema.equals(LAKE_SCHEMA)
+        assert coded.accepted.schema.names == LAKE_SCHEMA.names
+        assert is_for_lake(coded.accepted)
+        assert uncoded(coded.accepted).equals(plain.accepted)
+        assert coded.rejected.equals(plain.rejected)
+        assert uncoded(plain.accepted).equals(plain.accepted)
+        coded.accepted.validate(full=True)
+    kinds = through(raw, RULES, "file:f", 1, NOW, coded=True).accepted.schema
+    names = [field.name for field in kinds if pa.types.is_string(field.type)]
+    assert names == ["create_time", "uid"]
+    for other in (raw, plain.accepted.drop_columns("flags")):
+        with pytest.raises(ValueError, match="what the door returns as accepted"):
+            uncoded(other)
 
 
 def test_columns_come_in_any_order_unknown_ones_are_ignored_missing_ones_are_null() -> None:

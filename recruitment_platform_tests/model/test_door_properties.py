@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recruitment_platform.model.contract import TRACKING
-from recruitment_platform.model.door import _WHOLE_MINUTES_FROM, DoorRules, through
+from recruitment_platform.model.door import _WHOLE_MINUTES_FROM, DoorRules, through, uncoded
 from recruitment_platform_tests.model.door_reference import INT_COLUMNS, judge
 from recruitment_platform_tests.model.door_texts import (
     BIDS,
@@ -133,6 +133,11 @@ def test_a_value_that_comes_again_is_judged_as_if_it_came_alone(field: str) -> N
         found = through(table, rules_of_zone(), "file:f", pa.array([*range(count)] * 3), NOW)
         assert found.accepted.equals(pa.concat_tables([expected.accepted] * 3))
         assert found.rejected.equals(pa.concat_tables([expected.rejected] * 3))
+        coded = through(table, rules_of_zone(), "file:f", pa.array([*range(count)] * 3), NOW, coded=True)
+        assert uncoded(coded.accepted).equals(found.accepted)
+        assert coded.rejected.equals(found.rejected)
+        texts = [column.chunk(0).dictionary for column in coded.accepted.columns if pa.types.is_dictionary(column.type)]
+        assert all(values.null_count == 0 and len(values.unique()) == len(values) for values in texts)
         # Fewer rows than the dictionary has values.
         found_of_few = through(table.slice(5, 3), rules_of_zone(), "file:f", 5, NOW)
         assert found_of_few.accepted.equals(expected_of_few.accepted)

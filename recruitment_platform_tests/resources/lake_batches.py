@@ -20,11 +20,13 @@ def through_door(
     rows: Sequence[Mapping[str, str | None]],
     positions: Iterable[int] | None = None,
     rules: DoorRules = RULES,
+    coded: bool = False,
 ) -> pa.Table:
     """The rows as accepted by the door, at positions from 1 or those given."""
     names = {name: None for row in rows for name in row}
     raw = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})
-    result = through(raw, rules, source, 1 if positions is None else pa.array(list(positions), pa.int64()), NOW)
+    numbers = 1 if positions is None else pa.array(list(positions), pa.int64())
+    result = through(raw, rules, source, numbers, NOW, coded=coded)
     assert result.rejected.num_rows == 0
     return result.accepted
 

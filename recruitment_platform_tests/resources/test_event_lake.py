@@ -54,11 +54,16 @@ def lake(opened: Open) -> EventLake:
     return opened()
 
 
-@pytest.fixture(scope="module")
-def events() -> pa.Table:
+def seven_events(*, coded: bool) -> pa.Table:
     """Seven events: three of Monday, three of Tuesday, one of Wednesday, not in the order of their days."""
     clocks = ("06 10:00", "07 09:00", "06 23:59", "08 00:00", "07 00:00", "06 10:00", "07 23:59")
-    return through_door(FILE, [click(f"2024-05-{clock}", at, dl=f"page {at}") for at, clock in enumerate(clocks)])
+    rows = [click(f"2024-05-{clock}", at, dl=f"page {at}") for at, clock in enumerate(clocks)]
+    return through_door(FILE, rows, coded=coded)
+
+
+@pytest.fixture(scope="module")
+def events() -> pa.Table:
+    return seven_events(coded=False)
 
 
 def test_an_empty_lake_answers_every_question(lake: EventLake) -> None:
@@ -72,8 +77,11 @@ def test_an_empty_lake_answers_every_question(lake: EventLake) -> None:
     assert (list(lake.rejected()), lake.rejected_by_ingest_day()) == ([], {})
 
 
-def test_what_is_appended_is_found_by_day_exactly_as_the_door_gave_it(lake: EventLake, events: pa.Table) -> None:
-    assert append_all(lake, FILE, events)
+@pytest.mark.parametrize("coded", [False, True])
+def test_what_is_appended_is_found_by_day_exactly_as_the_door_gave_it(
+    lake: EventLake, events: pa.Table, coded: bool
+) -> None:
+    assert append_all(lake, FILE, seven_events(coded=coded))
     assert lake.days() == [MONDAY, TUESDAY, WEDNESDAY]
     for day, positions in ((MONDAY, [1, 3, 6]), (TUESDAY, [2, 5, 7]), (WEDNESDAY, [4])):
         expected = events.filter(pa.array([position in positions for position in range(1, 8)]))

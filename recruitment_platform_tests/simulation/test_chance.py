@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recruitment_platform.simulation.chance import chosen
-from recruitment_platform.simulation.events import BIDS, KIND_SHARES
-from recruitment_platform.simulation.kernels import GUIDED, choices
+from recruitment_platform.simulation.habits import BIDS, KIND_SHARES
+from recruitment_platform.simulation.visits import GUIDED, choice
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,5 @@ def test_a_number_on_an_edge_belongs_to_what_follows() -> None:
     until = np.array([0.25, 0.5 - 2**-54, 0.5, 1.0])
     guide = np.searchsorted(until, np.arange(GUIDED) / GUIDED, side="right")
     numbers = np.array([0.0, 0.25 - 2**-54, 0.25, 0.5 - 2**-54, 0.5, 1 - 2**-53])
-    assert choices(numbers, until, guide).tolist() == np.searchsorted(until, numbers, side="right").tolist()
+    chosen_ones = [choice(number, (until, guide)) for number in numbers.tolist()]
+    assert chosen_ones == np.searchsorted(until, numbers, side="right").tolist()

@@ -201,7 +201,7 @@ def test_clock_skew_sends_events_to_their_receive_time(tmp_path: Path) -> None:
 
 def test_unknown_jobs_keep_their_id_and_have_no_company(tmp_path: Path) -> None:
     home = make_home(tmp_path)
-    simulation = home.simulate("unknown_jobs", events_per_day=10_000)
+    simulation = home.simulate("unknown_jobs", events_per_day=40_000)
     known = set(make_market(simulation.seed, simulation.opening, ("USD", "$")).job_ids.tolist())
     rows = truth_for(home.truth, [OPENING]).to_pylist()
     strangers = [row for row in rows if row["job_id"] not in known | {0}]

@@ -11,8 +11,9 @@ import pytest
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules, through
-from recruitment_platform.simulation.events import CLICKS, KIND_SHARES, KINDS, Block, blocks
+from recruitment_platform.simulation.events import Block, blocks
 from recruitment_platform.simulation.faults import payload_hash
+from recruitment_platform.simulation.habits import CLICKS, KIND_SHARES, KINDS
 from recruitment_platform.simulation.market import make_market
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation
 from recruitment_platform.simulation.times import HOUR, MINUTE, day_bounds, day_count, microseconds

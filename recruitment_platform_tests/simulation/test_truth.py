@@ -13,7 +13,8 @@ import pytest
 
 from recruitment_platform.errors import InputError, StoreUnavailableError
 from recruitment_platform.model.contract import FACT_KEY
-from recruitment_platform.simulation.events import FIRST, KINDS, Block, blocks
+from recruitment_platform.simulation.events import FIRST, Block, blocks
+from recruitment_platform.simulation.habits import KINDS
 from recruitment_platform.simulation.market import Market, make_market
 from recruitment_platform.simulation.record import ALL_FAULTS, Simulation
 from recruitment_platform.simulation.times import EPOCH, local_days_hours, microseconds

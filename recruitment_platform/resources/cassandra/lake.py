@@ -19,7 +19,7 @@ from cassandra.query import BatchStatement, BatchType
 
 from recruitment_platform.addresses import CassandraAddress
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
-from recruitment_platform.model.door import LAKE_SCHEMA, DoorRules
+from recruitment_platform.model.door import LAKE_SCHEMA, DoorRules, uncoded
 from recruitment_platform.resources.cassandra import rejected as rejected_rows
 from recruitment_platform.resources.cassandra.events import STORED, batches
 from recruitment_platform.resources.cassandra.ids import ids_on_two_days
@@ -160,6 +160,7 @@ class CassandraLake:
         connection = self.connection
         if progress_of(connection, source).last_position != after:
             return False
+        accepted = uncoded(accepted)
         positions = np.append(accepted["position"].to_numpy(), [row.position for row in rejected])
         if (
             np.any((positions <= after) | (positions > last_position))
@@ -264,6 +265,7 @@ class CassandraLake:
 
     def replay(self, accepted: pa.Table) -> int:
         """Takes in mended rows, under `replayed:<source>`, source by source; returns how many were still rejected."""
+        accepted = uncoded(accepted)
         return sum(
             self._replay(source, accepted.filter(pc.equal(accepted["source"], source)))
             for source in pc.unique(accepted["source"]).to_pylist()
@@ -305,8 +307,6 @@ class CassandraLake:
         return taken if change(connection, source, settled) else 0
 
     def _write(self, connection: Connected, events: pa.Table, arrival: str) -> None:
-        if not events.schema.equals(LAKE_SCHEMA):
-            raise ValueError("events for the lake are what the door returns as accepted")
         insert = connection.prepare(
             STATEMENTS["add_event"].format(columns=", ".join(STORED), markers=", ".join(f":{name}" for name in STORED))
         )

@@ -6,7 +6,6 @@ event is (`model.door`), and where batches come from (`ingest`, `simulation`).
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,10 +19,9 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from recruitment_platform.errors import SettingsError, StoreUnavailableError
-from recruitment_platform.model.door import DOOR_VERSION, LAKE_SCHEMA, DoorRules
+from recruitment_platform.model.door import DOOR_VERSION, LAKE_SCHEMA, DoorRules, is_for_lake
 from recruitment_platform.resources.lake.catalog import (
     STATEMENTS,
     connected,
@@ -31,8 +29,8 @@ from recruitment_platform.resources.lake.catalog import (
     one_change,
     one_instant,
     reported,
-    sync_folder,
 )
+from recruitment_platform.resources.lake.event_files import by_day, write_durably
 from recruitment_platform.resources.protocols import DayState, LakeScan, ParquetFiles, RejectedRow, SourceState
 from recruitment_platform.sql import connect_duckdb, load_sql, spilling
 
@@ -42,16 +40,6 @@ _ZONES_MAY_DIFFER_BY = timedelta(hours=3)
 """Time zones' rules may be of another year where an event is looked for than they were at the door."""
 _MEGABYTES = 400  # looking for ids spills to disk beyond this
 IDS_SCHEMA = pa.schema([("create_time", pa.string()), ("event_date", pa.date32())])
-
-_CLOSE = ("received_at", "event_time", "ts", "position")
-"""The columns whose values are all different, and near those of the rows around."""
-
-_UNIQUE = {"create_time", "payload_hash", *_CLOSE}
-_REPEATED = [name for name in LAKE_SCHEMA.names if name not in _UNIQUE]
-"""The columns whose values come often enough for a dictionary."""
-
-_COMPARED = [field.name for field in LAKE_SCHEMA if not pa.types.is_string(field.type)]
-"""The columns whose least and greatest values are noted: those of texts cost much, and no query has a range of them."""
 
 
 @dataclass(frozen=True)
@@ -357,11 +345,11 @@ class ParquetLake:
 
     def _write(self, events: pa.Table, written: list[_DayFile]) -> list[_DayFile]:
         """Writes the events, one durable file for each of their days, and notes each in `written` at once."""
-        if not events.schema.equals(LAKE_SCHEMA):
+        if not is_for_lake(events):
             raise ValueError("events for the lake are what the door returns as accepted")
         day_files = []
         with reported(self.root):
-            for day, rows in _by_day(events):
+            for day, rows in by_day(events):
                 hashes = rows["payload_hash"].to_numpy().view(np.uint64)
                 file = _DayFile(
                     name=f"{TRACKING}/event_date={day}/{uuid4().hex}.parquet",
@@ -372,7 +360,7 @@ class ParquetLake:
                 )
                 written.append(file)
                 day_files.append(file)
-                _write_durably(rows, self.root / file.name)
+                write_durably(rows, self.root / file.name)
         return day_files
 
     def _register(self, connection: sqlite3.Connection, source: str, day_files: Iterable[_DayFile]) -> None:
@@ -435,42 +423,6 @@ def _rejected_values(row: RejectedRow) -> dict[str, str | int]:
 def _storable(text: str) -> str:
     """The text without lone surrogates (a path whose name is no UTF-8 has them), which SQLite cannot hold."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
-
-
-def _by_day(events: pa.Table) -> Iterator[tuple[date, pa.Table]]:
-    """The events of each day, in their order, days ascending."""
-    days, counts = np.unique(events["event_date"].to_numpy(), return_counts=True)
-    if len(days) > 1:
-        order = pc.sort_indices(events, sort_keys=[("event_date", "ascending")])
-        events = events.take(order)
-    start = 0
-    for day, count in zip(days.tolist(), counts.tolist(), strict=True):
-        yield day, events.slice(start, count)
-        start += count
-
-
-def _write_durably(events: pa.Table, path: Path) -> None:
-    """Writes the file under a temporary name, and names it when it is whole and on the disk."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sync_folder(path.parent.parent)
-    unfinished = path.with_suffix(".new")
-    try:
-        with unfinished.open("wb") as file:
-            pq.write_table(
-                events,
-                file,
-                compression="zstd",
-                use_dictionary=_REPEATED,
-                column_encoding=dict.fromkeys(_CLOSE, "DELTA_BINARY_PACKED"),
-                write_statistics=_COMPARED,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _signed(number: int) -> int:

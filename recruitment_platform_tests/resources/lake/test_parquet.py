@@ -37,9 +37,14 @@ def lake(tmp_path: Path) -> ParquetLake:
     return open_lake(tmp_path / "lake", RULES)
 
 
+def nine_events(*, coded: bool) -> pa.Table:
+    rows = [click(f"2024-05-0{at % 3 + 6} 10:00", at, dl=f"page {at % 4}", bn="Chrome") for at in range(9)]
+    return through_door(FILE, rows, coded=coded)
+
+
 @pytest.fixture(scope="module")
 def events() -> pa.Table:
-    return through_door(FILE, [click(f"2024-05-0{at % 3 + 6} 10:00", at) for at in range(9)])
+    return nine_events(coded=False)
 
 
 def event_files(lake: ParquetLake) -> list[Path]:
@@ -271,11 +276,19 @@ def test_what_no_door_made_and_counts_that_do_not_add_up_are_refused(lake: Parqu
     assert lake.sources() == []
 
 
+@pytest.mark.parametrize("coded", [False, True])
 def test_event_files_hold_their_days_events_in_order_compressed_and_with_the_contracts_types(
-    lake: ParquetLake, events: pa.Table
+    lake: ParquetLake, events: pa.Table, coded: bool
 ) -> None:
-    append_all(lake, FILE, events)
+    given = nine_events(coded=coded)
+    assert any(map(pa.types.is_dictionary, given.schema.types)) is coded
+    append_all(lake, FILE, given)
     (file,) = lake.root.glob(f"tracking/event_date={DAY}/*.parquet")
     assert pq.read_schema(file).equals(events.schema)
-    assert pq.read_table(file, partitioning=None)["position"].to_pylist() == [1, 4, 7]
+    of_day = pa.concat_tables([events.slice(at, 1) for at in (0, 3, 6)])
+    assert pq.read_table(file, partitioning=None).equals(of_day)
+    assert events_of(lake, DAY).equals(of_day)
     assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "ZSTD"
+    # A day's dictionary has that day's texts, and none of other days.
+    pages = pq.read_table(file, columns=["dl"], partitioning=None, read_dictionary=["dl"])["dl"].chunk(0).dictionary
+    assert sorted(pages.to_pylist()) == ["page 0", "page 2", "page 3"]
