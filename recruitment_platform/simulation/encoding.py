@@ -45,6 +45,7 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
     count = len(intents)
     null_form = chosen(rng, NULL_SHARES, count)
     int_form = chosen(rng, INT_SHARES, count)
+    empty = null_form > 0
     raw: dict[str, pa.Array] = {}
     for column in TRACKING.columns:
         values = intents[column.name].combine_chunks()
@@ -56,7 +57,7 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
             case "timestamp":
                 raw[column.name] = _times(as_ints(values), null_form, rng)
             case _:
-                raw[column.name] = _with_empty_ones(values, null_form > 0)
+                raw[column.name] = _with_empty_ones(values, empty)
     others = _spoilt(intents)
     upper = np.flatnonzero(rng.random(count) < 0.01)
     rows, texts = others.get("create_time", (upper[:0], pa.array([], pa.string())))
@@ -87,8 +88,8 @@ def _with_empty_ones(texts: pa.Array, empty: npt.NDArray[np.bool_]) -> pa.Array:
         _, ends, octets = texts.buffers()
         bits = pa.py_buffer(np.packbits(is_valid | empty, bitorder="little"))
         return pa.Array.from_buffers(texts.type, len(texts), [bits, ends.slice(4 * texts.offset), octets])
-    null = np.int32(len(texts.dictionary))
-    codes = np.where(is_valid, numbers_of(texts), null + empty)
+    null = np.int32(len(texts.dictionary)) + empty
+    codes = (numbers_of(texts) - null) * is_valid + null
     return of_dictionary(codes, pa.concat_arrays([texts.dictionary, pa.array([None, ""])]))
 
 
