@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.simulation.chance import chosen
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, numbers_of, of_dictionary, replaced, spelled, validity
+from recruitment_platform.simulation.text import as_ints, numbers_of, of_dictionary, replaced, spelled, validity, whole
 from recruitment_platform.simulation.times import DAY, HOUR, MINUTE, SECOND
 
 INTS = ("{}.0", "{}", "{}.", " {} ", "{}.00")
@@ -48,7 +48,7 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
     empty = null_form > 0
     raw: dict[str, pa.Array] = {}
     for column in TRACKING.columns:
-        values = intents[column.name].combine_chunks()
+        values = whole(intents[column.name])
         match column.type.kind:
             case "int":
                 raw[column.name] = spelled(as_ints(values), int_form, _int, NULLS, null_form)
@@ -71,7 +71,7 @@ def as_text(intents: pa.Table, rng: np.random.Generator) -> pa.Table:
 
 def _spoilt(intents: pa.Table) -> dict[str, tuple[Ints, pa.Array]]:
     """By column the rows in which another text arrives than is intended, and these texts."""
-    columns, texts = (intents[name].combine_chunks() for name in ("raw_column", "raw_text"))
+    columns, texts = (whole(intents[name]) for name in ("raw_column", "raw_text"))
     spoilt = np.flatnonzero(validity(columns))
     codes = numbers_of(columns)[spoilt]
     rows = {name: spoilt[codes == code] for code, name in enumerate(columns.dictionary.to_pylist())}

@@ -33,7 +33,7 @@ from recruitment_platform.simulation.events import (
 )
 from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints
-from recruitment_platform.simulation.text import as_ints, picked, validity, with_nulls
+from recruitment_platform.simulation.text import as_ints, picked, validity, whole, with_nulls
 from recruitment_platform.simulation.times import DAY, HOUR, SECOND, event_times, local_days_hours, microseconds
 
 MASK = 2**64 - 1
@@ -225,11 +225,11 @@ def _versions(block: Block, clicks: pa.Table, numbers: Ints, versions: Ints) -> 
         spend=np.where(alive | (bid == NONE), 0, bid),
         ts=client,
         event=event_times(block.simulation, client, rows["received"].to_numpy()),
-        custom_track=pc.if_else(pa.array(alive), "alive", rows["custom_track"].combine_chunks().cast(pa.string())),
+        custom_track=pc.if_else(pa.array(alive), "alive", whole(rows["custom_track"]).cast(pa.string())),
         kind=np.where(alive, KINDS.index("alive"), CLICKS[0]),
         job_id=np.where(other, 0, as_ints(rows["job_id"])),
         job=np.where(other, 0, as_ints(rows["job"])),
-        ua=pc.if_else(pa.array(other), "curl/8.4.0", rows["ua"].combine_chunks().cast(pa.string())),
+        ua=pc.if_else(pa.array(other), "curl/8.4.0", whole(rows["ua"]).cast(pa.string())),
     )
 
 
@@ -237,7 +237,7 @@ def payload_hashes(rows: pa.Table) -> Ints:
     """The `payload_hash` of each row, by the column."""
     state = np.full(len(rows), _START, np.uint64)
     for column in TRACKING.columns:
-        values = rows[column.name].combine_chunks()
+        values = whole(rows[column.name])
         if column.type.kind == "text":
             different = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
             texts = [*different.dictionary.cast(pa.binary()).to_pylist(), None]
@@ -358,7 +358,7 @@ _NEEDED = sorted({name for malady in MALFORMED for name in malady.needs or {}})
 def _malformed(block: Block) -> pa.Table:
     rows = _clicks(intended(block, "malformed", _size(block, MALFORMED_SHARE)))
     ill = np.arange(len(rows)) % len(MALFORMED)
-    needed = {name: rows[name].combine_chunks().cast(_plain(name)) for name in _NEEDED}
+    needed = {name: whole(rows[name]).cast(_plain(name)) for name in _NEEDED}
     for number, malady in enumerate(MALFORMED):
         for name, value in (malady.needs or {}).items():
             needed[name] = pc.if_else(pa.array(ill == number), pa.scalar(value, _plain(name)), needed[name])

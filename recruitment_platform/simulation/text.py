@@ -10,7 +10,6 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recruitment_platform.simulation.market import NONE, Ints
 
@@ -25,12 +24,16 @@ def as_ints(values: pa.Array | pa.ChunkedArray) -> Ints:
     """The integers, with `NONE` for null."""
     from recruitment_platform.simulation.kernels import filled
 
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
+    values = whole(values) if isinstance(values, pa.ChunkedArray) else values
     ints: Ints = numbers_of(values).astype(np.int64, copy=False)
     if values.null_count:
         ints = filled(ints, validity(values), int(NONE))
     return ints
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece; Arrow would copy one that is in one piece already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def validity(values: pa.Array) -> npt.NDArray[np.bool_]:
@@ -73,14 +76,14 @@ def reordered(rows: pa.Table, order: Ints) -> pa.Table:
         numbers = with_nulls(numbers_of(values).take(order), validity(values).take(order))
         return of_dictionary(numbers, values.dictionary) if pa.types.is_dictionary(values.type) else numbers
 
-    return pa.table([column(values.combine_chunks()) for values in rows.columns], schema=rows.schema)
+    return pa.table([column(whole(values)) for values in rows.columns], schema=rows.schema)
 
 
 def picked(pool: Sequence[str | None], index: npt.NDArray[np.integer]) -> pa.DictionaryArray:
     """The pool's text at each index, as a dictionary without null."""
     code_of, texts = pooled(tuple(pool))
     codes = code_of[index]
-    return of_dictionary(with_nulls(codes.clip(0), codes >= 0) if None in pool else codes, texts)
+    return of_dictionary(with_nulls(codes, codes >= 0), texts)
 
 
 @cache
@@ -144,23 +147,6 @@ def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
     codes = texts.indices.to_numpy().copy()
     codes[rows] = len(texts.dictionary) + others.indices.to_numpy()
     return of_dictionary(codes, pa.concat_arrays([texts.dictionary, others.dictionary]))
-
-
-def joined(*parts: pa.Array | str) -> pa.Array:
-    """The parts one after the other, row by row; null where any is null."""
-    return pc.binary_join_element_wise(*parts, "")
-
-
-def placed(count: int, rows: Ints, texts: pa.Array) -> pa.Array:
-    """A text array of `count` rows, with the texts (without null) in these, which ascend; the others are null."""
-    lengths = np.zeros(count + 1, np.int32)
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    lengths[rows + 1] = np.diff(offsets)
-    lengths[0] = offsets[0]
-    is_valid = np.zeros(count, bool)
-    is_valid[rows] = True
-    buffers = (np.packbits(is_valid, bitorder="little"), np.cumsum(lengths, dtype=np.int32))
-    return pa.Array.from_buffers(pa.string(), count, [*map(pa.py_buffer, buffers), texts.buffers()[2]])
 
 
 def from_bytes(is_valid: npt.NDArray[np.bool_], octets: npt.NDArray[np.uint8], ends: npt.NDArray[np.int32]) -> pa.Array:

@@ -25,7 +25,7 @@ from recruitment_platform.simulation.events import CONFLICT, DUPLICATE, FIRST, B
 from recruitment_platform.simulation.habits import CLICKS, KINDS
 from recruitment_platform.simulation.market import NONE, Ints, terms_at
 from recruitment_platform.simulation.record import write_durably
-from recruitment_platform.simulation.text import as_ints, validity
+from recruitment_platform.simulation.text import as_ints, validity, whole
 from recruitment_platform.simulation.times import EPOCH, local_days_hours, microseconds
 
 COUNTS = ("clicks", "conversion", "qualified_application", "disqualified_application")
@@ -77,7 +77,7 @@ class Partial:
 
 def partial_of(block: Block, intents: pa.Table) -> Partial:
     """The partial of a block with these intents (`INTENT`)."""
-    is_accepted = ~validity(intents["reason"].combine_chunks())
+    is_accepted = ~validity(whole(intents["reason"]))
     day, hour = local_days_hours(intents["event"].to_numpy(), block.simulation.zone)
     rows = np.flatnonzero(is_accepted & _adds(intents))
     return Partial(

@@ -13,7 +13,6 @@ from recruitment_platform.simulation.text import (
     as_ints,
     of_dictionary,
     picked,
-    placed,
     reordered,
     replaced,
     spelled,
@@ -104,9 +103,7 @@ def test_rows_are_reordered_whatever_their_columns() -> None:
     assert made.to_pylist() == [plain[row] for row in order.tolist()]
 
 
-def test_texts_are_placed_and_replaced_where_they_belong() -> None:
-    texts = pa.array(["x", "", "long", "é"]).slice(1)
-    assert placed(5, np.array([0, 2, 4]), texts).to_pylist() == ["", None, "long", None, "é"]
+def test_texts_are_replaced_where_they_belong() -> None:
     rows, others = np.array([0, 2]), pa.array(["p", "p"])
     coded = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 2], pa.int32()), ["a", "b", None])
     for kept in (pa.array(["a", "b", None, None]), coded):

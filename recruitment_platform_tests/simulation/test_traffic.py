@@ -11,7 +11,7 @@ import pytest
 
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorRules, through
-from recruitment_platform.simulation.events import Block, blocks
+from recruitment_platform.simulation.events import INTENT, Block, blocks
 from recruitment_platform.simulation.faults import payload_hash
 from recruitment_platform.simulation.habits import CLICKS, KIND_SHARES, KINDS
 from recruitment_platform.simulation.market import make_market
@@ -180,6 +180,21 @@ def test_the_door_reads_every_spelling_as_the_value_that_was_meant(faults: Seque
     for name, meant in (("resolved_job_id", "job"), ("resolved_publisher_id", "publisher")):
         assert accepted[name].cast(pa.int64()).combine_chunks().equals(rows[meant].combine_chunks()), name
     assert accepted["payload_hash"].to_pylist() == [payload_hash(row) for row in rows.to_pylist()]
+
+
+def test_rows_are_spelled_alike_wherever_they_lie_in_memory() -> None:
+    block = one_block(*ALL_FAULTS, events_per_day=9_000)
+    rows = intents(block).slice(1_001, 7_003)
+    raw = raw_rows(block, rows)
+    raw.validate(full=True)
+    assert raw.to_pylist() == raw_rows(block, pa.Table.from_pylist(rows.to_pylist(), INTENT)).to_pylist()
+    spoilt = [(row["raw_column"], row["raw_text"]) for row in rows.to_pylist()]
+    assert {"create_time", "ed", "ts", "bid", "ua"} <= {column for column, _ in spoilt}
+    for name in ("ed", "rl", "utm_term", "ts", "job_id"):
+        assert {None, ""} <= set(raw[name].to_pylist()), name
+    assert all(
+        column is None or row[column] == text for row, (column, text) in zip(raw.to_pylist(), spoilt, strict=True)
+    )
 
 
 def test_all_the_forms_of_real_exports_occur(busy_day: pa.Table) -> None:

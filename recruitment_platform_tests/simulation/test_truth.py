@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -109,6 +110,17 @@ def test_the_truth_is_what_is_counted_row_by_row(faults: tuple[str, ...], tmp_pa
         assert row["impressions"] is None
         assert microseconds(row["latest_update_time"]) == fact["latest"]
     assert truth_for(tmp_path, days[1:2]).equals(truth.filter(pa.array([row["dates"] == days[1] for row in rows])))
+
+
+def test_only_clicks_cost() -> None:
+    (block,) = all_blocks(simulation(), 1)
+    rows = intents(block)
+    place = rows.schema.get_field_index("kind")
+    conversions = np.full(len(rows), KINDS.index("conversion"), np.int8)
+    facts = partial_of(block, rows.set_column(place, rows.schema.field(place), pa.array(conversions))).facts
+    assert pc.sum(facts["conversion"]).as_py() == len(rows)
+    assert pc.sum(rows["spend"]).as_py() > 0
+    assert pc.sum(facts["spend_micros"]).as_py() == 0
 
 
 def test_truths_of_receive_days_add_up_whatever_their_order(tmp_path: Path) -> None:
