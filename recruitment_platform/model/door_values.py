@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from recruitment_platform.model import door_kernels as kernels
 from recruitment_platform.model.contract import LAKE_TRACKING, TRACKING
 from recruitment_platform.model.door_hash import Hashes, number_hashes, read_only, text_hashes
+from recruitment_platform.model.door_json import pieces, plain_members
 from recruitment_platform.model.schemas import arrow_schema
 from recruitment_platform.sql import load_sql
 
@@ -24,6 +25,7 @@ _TYPES = {field.name: field.type for field in arrow_schema(LAKE_TRACKING)}
 _LENGTHS = {column.name: column.type.length for column in TRACKING.columns if column.type.kind == "text"}
 _REJECTING = {"campaign_id", "group_id", "job_id", "publisher_id"}
 _ROWS_AT_ONCE = 10 * 2048
+_KEYS_IN_ED = np.frombuffer(b"jobIdpublisherId", np.uint8), np.array([0, 5, 16])
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _create_times(values: pa.Array, newest: int) -> Judged:
 
 
 def _ints(name: str, values: pa.Array) -> Judged:
-    numbers, states = _read(kernels.read_ints, values)
+    numbers, states = _read(kernels.read_ints, *_buffers(values))
     is_null = states != kernels.READ
     rejects = name in _REJECTING
     return Judged(
@@ -111,7 +113,7 @@ def _ints(name: str, values: pa.Array) -> Judged:
 
 
 def _bids(values: pa.Array) -> Judged:
-    micros, states = _read(kernels.read_money, values)
+    micros, states = _read(kernels.read_money, *_buffers(values))
     is_null = states != kernels.READ
     # 128 bits, the upper half of which is zeros: no bid is negative.
     words = np.zeros((len(micros), 2), np.int64)
@@ -132,7 +134,7 @@ def _bids(values: pa.Array) -> Judged:
 
 
 def _client_times(values: pa.Array) -> Judged:
-    micros, states = _read(kernels.read_times, values)
+    micros, states = _read(kernels.read_times, *_buffers(values))
     is_null = states != kernels.READ
     return Judged(
         value=pa.array(micros, mask=is_null).view(_TYPES["ts"]),
@@ -159,16 +161,17 @@ def _texts(name: str, values: pa.Array) -> tuple[Judged, npt.NDArray[np.bool_]]:
 
 def _eds(connection: duckdb.DuckDBPyConnection, values: pa.Array) -> Judged:
     judged, cut = _texts("ed", values)
-    # DuckDB's threads share out whole record batches.
-    asked = pa.table({"value": values})
-    connection.register("eds", pa.Table.from_batches(asked.to_batches(max_chunksize=_ROWS_AT_ONCE), asked.schema))
-    try:
-        answer = connection.sql(load_sql("model", "door_eds")).to_arrow_table().combine_chunks()
-    finally:
-        connection.unregister("eds")
-    jobs, jobs_states = _read(kernels.read_ints, answer["job_id"].combine_chunks())
-    publishers, publishers_states = _read(kernels.read_ints, answer["publisher_id"].combine_chunks())
-    is_no_object = answer["is_no_object"].to_numpy()
+    data, offsets = map(read_only, _buffers(values))
+    is_plain, starts, ends = plain_members(data, offsets, *_KEYS_IN_ED)
+    members = [_read(kernels.read_ints, *pieces(data, starts[key], ends[key])) for key in range(2)]
+    is_no_object = np.zeros(len(values), np.bool_)
+    others = np.flatnonzero(~is_plain)
+    if len(others):
+        answer = _asked_eds(connection, values.take(pa.array(others)))
+        is_no_object[others] = answer["is_no_object"].to_numpy()
+        for (numbers, states), name in zip(members, ("job_id", "publisher_id"), strict=True):
+            numbers[others], states[others] = _read(kernels.read_ints, *_buffers(answer[name].combine_chunks()))
+    (jobs, jobs_states), (publishers, publishers_states) = members
     noted = {1: "ed unreadable", 2: "ed cut", 3: "ed unreadable; ed cut"}
     return Judged(
         judged.value,
@@ -182,10 +185,23 @@ def _eds(connection: duckdb.DuckDBPyConnection, values: pa.Array) -> Judged:
     )
 
 
-def _read(kernel: Callable[..., Any], values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """The number that the kernel reads in each value, and what it says of that."""
-    numbers, states = np.empty(len(values), np.int64), np.empty(len(values), np.uint8)
-    kernel(*map(read_only, _buffers(values)), numbers, states)
+def _asked_eds(connection: duckdb.DuckDBPyConnection, values: pa.Array) -> pa.Table:
+    """What DuckDB's parser says of custom events (`door_eds.sql`)."""
+    # DuckDB's threads share out whole record batches.
+    asked = pa.table({"value": values})
+    connection.register("eds", pa.Table.from_batches(asked.to_batches(max_chunksize=_ROWS_AT_ONCE), asked.schema))
+    try:
+        return connection.sql(load_sql("model", "door_eds")).to_arrow_table().combine_chunks()
+    finally:
+        connection.unregister("eds")
+
+
+def _read(
+    kernel: Callable[..., Any], data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """The number that the kernel reads in each text, and what it says of that."""
+    numbers, states = np.empty(len(offsets) - 1, np.int64), np.empty(len(offsets) - 1, np.uint8)
+    kernel(read_only(data), read_only(offsets), numbers, states)
     return numbers, states
 
 
