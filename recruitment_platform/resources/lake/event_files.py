@@ -28,7 +28,7 @@ _REPEATED = [name for name in LAKE_SCHEMA.names if name not in _UNIQUE]
 _COMPARED = [field.name for field in LAKE_SCHEMA if not pa.types.is_string(field.type)]
 """The columns whose least and greatest values are noted: those of texts cost much, and no query has a range of them."""
 
-_DENSE = {"payload_hash", "received_at", "event_time", "ts"}
+_DENSE = {"payload_hash", "received_at", "event_time"}
 """The columns that compression makes no smaller: hashes, and differences of a few bits packed together."""
 
 _COMPRESSION = {name: "none" if name in _DENSE else "zstd" for name in LAKE_SCHEMA.names}
