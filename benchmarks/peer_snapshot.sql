@@ -12,6 +12,13 @@ SELECT
         WHEN custom_track IN ('conversion', 'qualified', 'unqualified') THEN custom_track
         ELSE 'not_countable'
     END AS kind,
+    CASE kind
+        WHEN 'click' THEN 1
+        WHEN 'conversion' THEN 2
+        WHEN 'qualified' THEN 3
+        WHEN 'unqualified' THEN 4
+        ELSE 0
+    END AS measure,
     resolved_job_id,
     resolved_publisher_id,
     campaign_id,

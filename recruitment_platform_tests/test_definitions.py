@@ -138,8 +138,9 @@ def test_every_asset_that_is_made_has_a_code_version_and_a_lineage_of_existing_c
     [
         ("job_hourly_events", "company_id", {"dim_jobs.company_id"}),
         ("job_hourly_events", "campaign_id", {"dim_jobs.campaign_id", "raw_tracking.campaign_id"}),
-        ("job_hourly_events", "spend_hour", {"raw_tracking.bid_micros", "raw_tracking.kind"}),
+        ("job_hourly_events", "spend_hour", {"raw_tracking.bid_micros", "raw_tracking.measure"}),
         ("raw_tracking", "kind", {"tracking.custom_track"}),
+        ("raw_tracking", "measure", {"tracking.custom_track"}),
         ("raw_tracking", "event_hour", {"tracking.event_time"}),
         ("dim_jobs", "city", {"operational/master_city.city_name"}),
         ("dim_jobs", "group_name", {"operational/group.name"}),

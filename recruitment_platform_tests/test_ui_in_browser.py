@@ -121,7 +121,7 @@ def test_the_facts_columns_tell_what_they_are_and_where_they_come_from(page: Pag
     expect(row).to_contain_text("From s3_staged_events.spend_hour")
     page.goto(f"{address}/assets/job_hourly_events")
     row = page.locator("tr", has_text="Sum of the clicks' bids")
-    expect(row).to_contain_text("From raw_tracking.bid_micros, raw_tracking.kind.")
+    expect(row).to_contain_text("From raw_tracking.bid_micros, raw_tracking.measure.")
 
 
 def test_a_day_of_the_facts_shows_its_plot_and_figures(page: Page, address: str) -> None:

@@ -152,6 +152,13 @@ RAW_TRACKING = Table(
             "click, conversion, qualified, unqualified or not_countable (rule 3).",
             nullable=False,
         ),
+        Column(
+            "measure",
+            INT,
+            "The kind as a number, by the facts' count that it adds to: 1 clicks, 2 conversion, "
+            "3 qualified_application, 4 disqualified_application; 0 none.",
+            nullable=False,
+        ),
         *(
             LAKE_TRACKING.column(name)
             for name in ("resolved_job_id", "resolved_publisher_id", "campaign_id", "group_id", "bid_micros")

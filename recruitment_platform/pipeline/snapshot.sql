@@ -1,6 +1,6 @@
 -- The day's events as the snapshot has them, each as often as it arrived, and beside its columns those by which arrivals
 -- are counted. The order brings together what has one id: its contents, the one that counts first (rule 1: the smallest
--- payload_hash), and of each content the arrivals.
+-- payload_hash), and of each content the arrivals. Rule 3 is stated once, in `kind`: its values' order is `measure`.
 SELECT
     create_time,
     payload_hash,
@@ -26,8 +26,9 @@ SELECT
             WHEN 'qualified' THEN 'qualified'
             WHEN 'unqualified' THEN 'unqualified'
             ELSE 'not_countable'
-        END AS ENUM ('click', 'conversion', 'qualified', 'unqualified', 'not_countable')
+        END AS ENUM ('not_countable', 'click', 'conversion', 'qualified', 'unqualified')
     ) AS kind,
+    CAST(enum_code(kind) AS INTEGER) AS measure,
     resolved_job_id,
     resolved_publisher_id,
     campaign_id,

@@ -9,10 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from recruitment_platform.errors import ReconciliationError
+from recruitment_platform.errors import InputError, ReconciliationError
 from recruitment_platform.pipeline import day_errors
 from recruitment_platform.pipeline.facts import candidate_of, compute_facts
 from recruitment_platform.pipeline.manifests import FactsManifest, SnapshotManifest, facts_candidates, to_json
@@ -192,6 +193,60 @@ def test_a_snapshot_that_does_not_add_up_is_refused(busy: Site) -> None:
         stage_day(busy.objects, DAY, "second")
     assert set(refused.value.failed_checks) == {"reconciles"}
     assert busy.warehouse.ledger()[DAY].clicks == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "differs"),
+    [
+        ("click", 0, "clicks 0 instead of 2"),
+        ("conversion", 1, "clicks 3 instead of 2, conversion 0 instead of 1"),
+        ("conversion", 3, "conversion 0 instead of 1, qualified_application 1 instead of 0"),
+        ("not_countable", 4, "disqualified_application 1 instead of 0"),
+    ],
+)
+def test_a_snapshot_whose_measures_are_not_its_kinds_is_not_published(
+    busy: Site, kind: str, measure: int, differs: str
+) -> None:
+    busy.send([event("2025-06-02 12:00", 5)])
+    _change_snapshot(busy, lambda events: _measured(events, kind, measure))
+    with pytest.raises(UnverifiedDayError) as refused:
+        stage_day(busy.objects, DAY, "run")
+    assert set(refused.value.failed_checks) == {"reconciles"}
+    assert differs in str(refused.value)
+    assert current_facts(busy.objects, DAY) is None
+
+
+def _measured(events: pa.Table, kind: str, measure: int) -> pa.Table:
+    """The events, those of the kind with this measure."""
+    at = events.schema.get_field_index("measure")
+    wrong = pc.if_else(pc.equal(events["kind"], kind), pa.scalar(measure, pa.int32()), events["measure"])
+    return events.set_column(at, events.schema.field(at), wrong)
+
+
+def _change_snapshot(site: Site, change: Callable[[pa.Table], pa.Table]) -> object:
+    """Takes the day's snapshot, changes its file, and computes the facts: what comes of them."""
+    for _ in take_snapshots(site.lake, site.objects, [DAY], time_zone="UTC", run_id="run"):
+        pass
+    snapshot = current_snapshot(site.objects, DAY)
+    assert snapshot is not None
+    file = site.objects.local(snapshot.files[0].key)
+    pq.write_table(change(pq.read_table(file, partitioning=None)), file)
+    [(_, outcome)] = compute_facts(site.objects, DuckDBEngine(), [DAY], lake_name=site.lake.name, run_id="run")
+    return outcome
+
+
+def test_a_snapshot_by_older_code_that_lacks_a_column_says_to_take_it_again_which_mends_it(
+    busy: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recruitment_platform.pipeline.snapshot.CODE_VERSION", "former")
+    outcome = _change_snapshot(busy, lambda events: events.drop_columns("measure"))
+    monkeypatch.undo()
+    assert isinstance(outcome, InputError)
+    assert str(outcome).startswith(f"job_hourly_events {DAY}: raw_tracking: ")
+    assert str(outcome).endswith("has nothing as measure, not int32; materialize raw_tracking again")
+    with pytest.raises(ReconciliationError, match="materialize raw_tracking again"):
+        stage_day(busy.objects, DAY, "run")
+    assert materialize(busy, run_id="again").clicks == 2
 
 
 def test_files_that_are_gone_are_named(busy: Site) -> None:

@@ -72,23 +72,25 @@ def test_the_same_id_on_another_day_is_a_second_event_and_is_listed(site: Site) 
 
 
 @pytest.mark.parametrize(
-    ("custom_track", "kind"),
+    ("custom_track", "kind", "measure"),
     [
-        ("click", "click"),
-        ("clicks", "click"),
-        ("conversion", "conversion"),
-        ("qualified", "qualified"),
-        ("unqualified", "unqualified"),
-        ("Click", "not_countable"),
-        ("alive", "not_countable"),
-        ("interview_scheduled", "not_countable"),
-        ("", "not_countable"),
+        ("click", "click", 1),
+        ("clicks", "click", 1),
+        ("conversion", "conversion", 2),
+        ("qualified", "qualified", 3),
+        ("unqualified", "unqualified", 4),
+        ("Click", "not_countable", 0),
+        ("alive", "not_countable", 0),
+        ("interview_scheduled", "not_countable", 0),
+        ("", "not_countable", 0),
     ],
 )
-def test_custom_track_decides_the_kind(site: Site, custom_track: str, kind: str) -> None:
+def test_custom_track_decides_the_kind_and_which_count_of_the_facts_it_adds_to(
+    site: Site, custom_track: str, kind: str, measure: int
+) -> None:
     site.send([event("2025-06-02 10:00", custom_track=custom_track)])
     (row,) = rows(site, snapshot(site))
-    assert row["kind"] == kind
+    assert (row["kind"], row["measure"]) == (kind, measure)
 
 
 def test_clicks_without_job_or_bid_and_fallback_times_are_counted(site: Site) -> None:

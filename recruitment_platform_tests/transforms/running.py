@@ -18,6 +18,7 @@ SOURCES = "Parquet"
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 # The platform's time zone in these tests: no engine's, so that a transform which looks at its own would be found out.
 PLATFORM_OFFSET = timedelta(hours=7)
+MEASURES = {"click": 1, "conversion": 2, "qualified": 3, "unqualified": 4}
 
 
 def event(at: datetime, kind: str = "click", **columns: Any) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def event(at: datetime, kind: str = "click", **columns: Any) -> dict[str, Any]:
         "time_source": "ts",
         "event_hour": local.hour,
         "kind": kind,
+        "measure": MEASURES.get(kind, 0),
         "bid_micros": 0,
     }
     return row | columns

@@ -17,12 +17,12 @@ def test_the_facts_lineage_names_every_column_s_sources() -> None:
         "company_id": (("dim_jobs", "company_id"),),
         "dates": (("raw_tracking", "event_date"),),
         "hours": (("raw_tracking", "event_hour"),),
-        "clicks": (("raw_tracking", "kind"),),
-        "conversion": (("raw_tracking", "kind"),),
-        "qualified_application": (("raw_tracking", "kind"),),
-        "disqualified_application": (("raw_tracking", "kind"),),
-        "spend_hour": (("raw_tracking", "bid_micros"), ("raw_tracking", "kind")),
-        "bid_set": (("raw_tracking", "bid_micros"), ("raw_tracking", "kind")),
+        "clicks": (("raw_tracking", "measure"),),
+        "conversion": (("raw_tracking", "measure"),),
+        "qualified_application": (("raw_tracking", "measure"),),
+        "disqualified_application": (("raw_tracking", "measure"),),
+        "spend_hour": (("raw_tracking", "bid_micros"), ("raw_tracking", "measure")),
+        "bid_set": (("raw_tracking", "bid_micros"), ("raw_tracking", "measure")),
         "impressions": (),
         "sources": (),
         "latest_update_time": (("raw_tracking", "received_at"),),
@@ -30,9 +30,10 @@ def test_the_facts_lineage_names_every_column_s_sources() -> None:
     assert tuple(transform_lineage("job_hourly_events")) == HOURLY_FACTS.column_names
 
 
-def test_what_a_transform_reads_is_what_its_text_names_and_no_id_of_an_event() -> None:
+def test_what_a_transform_reads_is_what_its_text_names_and_no_text_nor_id_of_an_event() -> None:
     read = columns_read("job_hourly_events")
-    assert set(RAW_TRACKING.column_names) - set(read["raw_tracking"]) == {"create_time", "payload_hash", "time_source"}
+    unread = {"create_time", "payload_hash", "time_source", "kind"}
+    assert set(RAW_TRACKING.column_names) - set(read["raw_tracking"]) == unread
     assert read["dim_jobs"] == ("job_id", "company_id", "campaign_id", "group_id", "valid_from", "valid_to")
 
 
@@ -41,7 +42,7 @@ def test_the_snapshot_s_lineage_leads_to_the_lake_s_columns() -> None:
         load_sql("pipeline", "snapshot"), dialect="duckdb", tables={"events": LAKE_TRACKING.column_names}
     )
     assert set(found) > set(RAW_TRACKING.column_names)
-    assert found["kind"] == (("events", "custom_track"),)
+    assert found["kind"] == found["measure"] == (("events", "custom_track"),)
     assert found["event_hour"] == (("events", "event_time"),)
     assert found["bid_micros"] == (("events", "bid_micros"),)
     assert all(found.values())
