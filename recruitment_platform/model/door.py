@@ -176,7 +176,7 @@ def _rejected(batch: _Rows, rules: DoorRules) -> tuple[pa.Array, pa.Array]:
         suspected = suspected | given[name].rows_with(reason)
     # The few rows are looked at alone.
     places = pa.array(np.flatnonzero(suspected).astype(np.int32))
-    found = {name: given[name].at(places).of_rows(reason) for name, reason in reasons.items()}
+    found = {name: given[name].at(places).of_rows(reason).cast(pa.string()) for name, reason in reasons.items()}
     if "ed" in found:
         job_id = given["job_id"].at(places).of_rows(values["job_id"].value)
         found["ed"] = pc.if_else(job_id.is_null(), found["ed"], None)
@@ -260,7 +260,7 @@ def _flags(batch: _Rows) -> Coded:
     # The few rows are joined alone: where all is null, Arrow's join would leave the row out.
     here = reduce(np.logical_or, [column.rows_with(flag) for column, flag in noted], np.zeros(rows, bool))
     places = np.flatnonzero(here).astype(np.int32)
-    texts = [column.at(pa.array(places)).of_rows(flag) for column, flag in noted]
+    texts = [column.at(pa.array(places)).of_rows(flag).cast(pa.string()) for column, flag in noted]
     codes = np.full(rows, len(places), np.int32)
     codes[places] = np.arange(len(places))
     joined = [pc.binary_join_element_wise(*texts, "; ", null_handling="skip")] if len(places) else []

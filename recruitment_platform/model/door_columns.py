@@ -31,7 +31,7 @@ class Coded:
 
     def of_rows(self, of_values: pa.Array) -> pa.Array:
         """What is given for each value, for each row."""
-        return of_values if self.codes is None else _taken(of_values, self.codes)
+        return of_values if self.codes is None else taken(of_values, self.codes)
 
     def rows_with(self, of_values: pa.Array) -> npt.NDArray[np.bool_]:
         """For which rows something is given, not null."""
@@ -47,16 +47,18 @@ class Coded:
         if self.codes is None or not _is_text(self.values.type):
             return self.of_rows(self.values)
         known = self.values.dictionary_encode()
-        return pa.DictionaryArray.from_arrays(_taken(known.indices, self.codes), known.dictionary, safe=False)
+        return pa.DictionaryArray.from_arrays(taken(known.indices, self.codes), known.dictionary, safe=False)
 
     def numpy_codes(self) -> npt.NDArray[np.int32] | None:
         """The codes as NumPy has them."""
         return None if self.codes is None else self.codes.to_numpy()
 
 
-def _taken(values: pa.Array, codes: pa.Array) -> pa.Array:
-    """The values at these places. Arrow's own `take` needs four times as long for what is of fixed width."""
+def taken(values: pa.Array, codes: pa.Array) -> pa.Array:
+    """The values at these places (int32). Arrow's own `take` needs four times as long for what is of fixed width."""
     kind = values.type
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(taken(values.indices, codes), values.dictionary, safe=False)
     if not len(values) or not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind)) or kind.bit_width < 8:
         return pc.take(values, codes, boundscheck=False)
     places = codes.to_numpy()
@@ -65,8 +67,8 @@ def _taken(values: pa.Array, codes: pa.Array) -> pa.Array:
     numbers = np.frombuffer(values.buffers()[1], words, len(values), values.offset * width)
     validity = None
     if values.null_count:
-        is_valid = values.is_valid().to_numpy(zero_copy_only=False)
-        validity = pa.py_buffer(np.packbits(is_valid.take(places), bitorder="little"))
+        bits = np.unpackbits(np.frombuffer(values.buffers()[0], np.uint8), bitorder="little")[values.offset :]
+        validity = pa.py_buffer(np.packbits(bits.take(places), bitorder="little"))
     return pa.Array.from_buffers(kind, len(places), [validity, pa.py_buffer(numbers.take(places))])
 
 

@@ -51,8 +51,13 @@ def _round(lane: Any, word: Any) -> Any:
 
 
 @compiled
+def _with_round(hash_: Any, round_: Any) -> Any:
+    return _turned(hash_ ^ round_, 27) * PRIME_1 + PRIME_4
+
+
+@compiled
 def _with_word(hash_: Any, word: Any) -> Any:
-    return _turned(hash_ ^ _round(np.uint64(0), word), 27) * PRIME_1 + PRIME_4
+    return _with_round(hash_, _round(np.uint64(0), word))
 
 
 @compiled
@@ -113,8 +118,12 @@ def _hash_numbers(numbers: Numbers, out: Hashes) -> None:
 
 @compiled
 def _take_in(hashes: Hashes, codes: npt.NDArray[np.int32], out: Hashes) -> None:
+    # What does not depend on the row is worked out once for each value.
+    rounds = np.empty_like(hashes)
+    for value in range(len(hashes)):
+        rounds[value] = _round(np.uint64(0), hashes[value])
     for row in range(len(out)):
-        out[row] = _with_word(out[row], hashes[codes[row]])
+        out[row] = _with_round(out[row], rounds[codes[row]])
 
 
 @compiled

@@ -32,9 +32,9 @@ _KEYS_IN_ED = np.frombuffer(b"jobIdpublisherId", np.uint8), np.array([0, 5, 16])
 class Judged:
     """Of each value of a column: itself as the lake keeps it, its hash, and what follows from it.
 
-    `flag` is what is noted, `reason` why a row is rejected; None where there is neither in all the column. `derived`
-    has, by column, what the lake keeps beside it: `received_at` (create_time), `bid_micros` (bid), `resolved_job_id`
-    and `resolved_publisher_id` (ed).
+    `flag` is what is noted, `reason` why a row is rejected, both as dictionaries; None where there is neither in all
+    the column. `derived` has, by column, what the lake keeps beside it: `received_at` (create_time), `bid_micros`
+    (bid), `resolved_job_id` and `resolved_publisher_id` (ed).
     """
 
     value: pa.Array
@@ -218,9 +218,10 @@ def _buffers(values: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.in
 
 
 def _said(states: npt.NDArray[np.uint8], texts: Mapping[int, str]) -> pa.Array | None:
-    """The text for each of the states, null where it has none; None where none has."""
+    """The text for each of the states as a dictionary, null where it has none; None where none has."""
     highest = int(states.max(initial=0))
-    found = [texts.get(state) for state in range(highest + 1)]
-    if not np.array([text is not None for text in found])[states].any():
+    is_said = np.array([state in texts for state in range(highest + 1)])[states]
+    if not is_said.any():
         return None
-    return pa.array(found, pa.string()).take(pa.array(states))
+    said = [texts.get(state, "") for state in range(highest + 1)]
+    return pa.DictionaryArray.from_arrays(pa.array(states, mask=~is_said), pa.array(said, pa.string()))
