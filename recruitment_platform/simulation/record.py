@@ -24,8 +24,8 @@ ALL_FAULTS = frozenset(
 )
 """What can be injected, each with its truth (`faults` says what each one does)."""
 
-GENERATOR = 1
-"""Grows when the same parameters lead to other traffic; it is part of the fingerprint."""
+GENERATOR = 2
+"""Grows when the same parameters lead to other traffic; it is part of the fingerprint, and of the record from 2 on."""
 
 OPENED, CHANGED = "opened", "changed"
 """States of the market: as it is on the opening day, and after jobs have changed."""
@@ -93,10 +93,11 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Record:
-    """A simulation, and the states of the market (`OPENED`, `CHANGED`) that `dim_jobs` already knows."""
+    """A simulation, the states of the market (`OPENED`, `CHANGED`) that `dim_jobs` already knows, and who made it."""
 
     simulation: Simulation
     states: tuple[str, ...] = ()
+    generator: int = GENERATOR
 
 
 _FIELDS = fields(Simulation)
@@ -112,7 +113,7 @@ def _load(truth_path: Path) -> Record | None:
     path = _path(truth_path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Record(_from_json(content["simulation"]), tuple(content["states"]))
+        return Record(_from_json(content["simulation"]), tuple(content["states"]), content.get("generator", 1))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -124,12 +125,18 @@ def _load(truth_path: Path) -> Record | None:
 def open_record(truth_path: Path, simulation: Simulation) -> None:
     """Sees to it that the record is one of this simulation; it is written where there is none yet.
 
-    Raises InputError, naming the parameters that differ, where another simulation was made there.
+    Raises InputError where another simulation was made there, naming the parameters that differ, or where it was made
+    by a version of the simulator whose traffic was another: what comes again of its days could not be made.
     """
     if _load(truth_path) is None:
         write_durably(_path(truth_path), _content(Record(simulation)), replacing=False)
     record = _load(truth_path)
     assert record is not None
+    if record.generator != GENERATOR:
+        raise InputError(
+            "this home holds the simulation of another version of the simulator, whose traffic was another; its days "
+            "can be read, run and scored as before: for further ones, use another RECRUITMENT_HOME"
+        )
     pairs = {field.name: (getattr(simulation, field.name), getattr(record.simulation, field.name)) for field in _FIELDS}
     differing = [
         f"{name} {_shown(given)} (it was {_shown(stored)})"
@@ -195,7 +202,11 @@ def _path(truth_path: Path) -> Path:
 
 
 def _content(record: Record) -> bytes:
-    content = {"simulation": _to_json(record.simulation), "states": record.states}
+    content = {
+        "generator": record.generator,
+        "simulation": _to_json(record.simulation),
+        "states": record.states,
+    }
     return json.dumps(content, indent=2).encode() + b"\n"
 
 

@@ -212,6 +212,25 @@ def test_each_platform_currency_has_its_campaigns(tmp_path: Path) -> None:
     assert {row["currency"] for row in home.relational.dim_jobs()[1].to_pylist()} == {"EUR"}
 
 
+@pytest.mark.parametrize("noted", ['"generator": 3,', ""], ids=["another", "before it was noted"])
+def test_a_home_of_another_version_of_the_simulator_is_read_but_gets_no_further_days(
+    tmp_path: Path, noted: str
+) -> None:
+    home = make_home(tmp_path)
+    simulation = home.simulate(*ALL_FAULTS, days=1, events_per_day=EVENTS)
+    record = home.truth / "simulation.json"
+    written = record.read_text()
+    assert '"generator": 2,' in written
+    record.write_text(written.replace('"generator": 2,', noted))
+    before = content(home)
+    with pytest.raises(InputError, match=r"another version of the simulator.* use another RECRUITMENT_HOME"):
+        home.simulate(*ALL_FAULTS, days=2, events_per_day=EVENTS)
+    assert content(home) == before
+    assert load_record(home.truth) == simulation
+    days, facts = home.facts()
+    assert all(scored.matched for scored in score(facts, truth_for(home.truth, days), days))
+
+
 def test_another_simulation_in_the_same_home_is_refused_naming_what_differs(tmp_path: Path) -> None:
     home = make_home(tmp_path)
     home.simulate("late", days=1, events_per_day=EVENTS)
