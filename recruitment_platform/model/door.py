@@ -118,6 +118,7 @@ def through(
 
     newest = (now - _EPOCH + _CLOCKS_MAY_DIFFER_BY) // _MICROSECOND
     values = judged_values(_connection(), {name: column.values for name, column in given.items()}, newest)
+    given = {name: replace(column, values=values[name].value) for name, column in given.items()}
     batch = _Rows(given, values, _as_positions(positions, rows), *_times(given, values, rules))
     places, reasons = _rejected(batch, rules)
     rejected = pa.table([batch.positions.take(places), reasons], schema=REJECTED_SCHEMA)
@@ -130,8 +131,8 @@ def through(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a batch: of each column its values, which each row has, and what is said of the values; of each row its
-    position, its event time and whether that is `ts`, and its day.
+    """Rows of a batch: of each column its values as the lake keeps them, which each row has, and what is said of them;
+    of each row its position, its event time and whether that is `ts`, and its day.
     """
 
     given: Mapping[str, Coded]
@@ -146,8 +147,8 @@ class _Rows:
         given, values = {}, {}
         for name, column in self.given.items():
             codes = column.codes
-            given[name] = Coded(column.values, None if codes is None else codes.filter(wanted))
             values[name] = self.values[name].kept(wanted) if codes is None else self.values[name]
+            given[name] = Coded(values[name].value, None if codes is None else codes.filter(wanted))
         of_rows = (self.positions, self.event_time, self.is_ts, self.days)
         return _Rows(given, values, *(column.filter(wanted) for column in of_rows))
 
@@ -157,7 +158,7 @@ def _times(
 ) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Each row's event time, whether that is its `ts`, and the time's day."""
     received = given["create_time"].of_rows(values["create_time"].derived["received_at"]).view(pa.int64()).to_numpy()
-    ts = given["ts"].of_rows(values["ts"].value)
+    ts = given["ts"].of_rows(given["ts"].values)
     is_believed = ts.is_valid().to_numpy(zero_copy_only=False)
     times = pc.fill_null(ts.view(pa.int64()), 0).to_numpy()
     is_believed &= (times >= received - rules.max_age // _MICROSECOND) & (
@@ -178,8 +179,8 @@ def _rejected(batch: _Rows, rules: DoorRules) -> tuple[pa.Array, pa.Array]:
     places = pa.array(np.flatnonzero(suspected).astype(np.int32))
     found = {name: given[name].at(places).of_rows(reason).cast(pa.string()) for name, reason in reasons.items()}
     if "ed" in found:
-        job_id = given["job_id"].at(places).of_rows(values["job_id"].value)
-        found["ed"] = pc.if_else(job_id.is_null(), found["ed"], None)
+        job_id = given["job_id"].at(places)
+        found["ed"] = pc.if_else(job_id.of_rows(job_id.values).is_null(), found["ed"], None)
     too_old = f"event day is before the first day {rules.first_day}"
     is_too_old = pc.less(batch.days.take(places), rules.first_day)
     reason = pc.coalesce(*found.values(), pc.if_else(is_too_old, too_old, pa.scalar(None, pa.string())))
@@ -228,7 +229,7 @@ def _as_lake(batch: _Rows, source: str, coded: bool) -> pa.Table:
 
     given, values, rows = batch.given, batch.values, len(batch.positions)
     kept = {
-        **{name: replace(column, values=values[name].value) for name, column in given.items()},
+        **given,
         "time_source": Coded(pa.array(["create_time", "ts"]), batch.is_ts.cast(pa.int32())),
         "flags": _flags(batch),
         "source": Coded(pa.array([source]), pa.array(np.zeros(rows, np.int32))),
