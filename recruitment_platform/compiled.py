@@ -5,7 +5,7 @@ takes a fifth of a second, so that modules with such loops are imported where th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numba
 
@@ -16,7 +16,22 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     What was compiled is kept beside the source or in the user's cache folder (or NUMBA_CACHE_DIR); where none can be
     written, each process compiles anew.
     """
+    return _compiled(function)
+
+
+def compiled_in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`, of a function that makes no array, only reads and fills those that it is given.
+
+    Numba then need not count who holds them at each call of another function, which takes as long as reading a time.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
+    # Not all options are among those that numba tells type checkers of.
+    compiler: Any = numba.njit
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        compiled_function = compiler(nogil=True, cache=True, **options)(function)
     except RuntimeError:
-        return numba.njit(nogil=True)(function)
+        compiled_function = compiler(nogil=True, **options)(function)
+    return cast(Callable[..., Any], compiled_function)

@@ -5,12 +5,12 @@ from datetime import date
 from typing import Any, TypeVar
 
 import click
-import pyarrow as pa
 
 from recruitment_platform.cli.days import day_range
 from recruitment_platform.cli.progress import note
 from recruitment_platform.cli.stores import new_or_existing_stores
 from recruitment_platform.errors import InputError
+from recruitment_platform.memory import keep_freed_memory
 from recruitment_platform.resources.stores import Stores
 from recruitment_platform.settings import Settings
 from recruitment_platform.simulation.destinations import LakeDestination
@@ -72,8 +72,7 @@ def simulate(
         known = ", all known already" if day.known else ""
         note(f"simulated {day.day}: {day.accepted:,} events accepted, {day.rejected:,} rejected{known}")
 
-    # Arrow's own allocator gives memory back between blocks, only to ask for it again.
-    pa.set_memory_pool(pa.system_memory_pool())
+    keep_freed_memory()
     simulation = simulation_of(settings, first, last, seed, events_per_day, faults)
     destination = LakeDestination(settings.truth_path, stores.lake, settings.first_day)
     return run_simulation(settings, destination, stores.relational, simulation, first, last, report)

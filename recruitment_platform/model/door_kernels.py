@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recruitment_platform.compiled import compiled
+from recruitment_platform.compiled import compiled_in_place
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -40,22 +40,22 @@ _HEX = np.array([int(chr(byte), 16) if chr(byte) in hexdigits else _NO_HEX for b
 """The value of each byte that is a hexadecimal digit."""
 
 
-@compiled
+@compiled_in_place
 def _is_white(byte: Any) -> Any:
     return byte == 32 or 9 <= byte <= 13
 
 
-@compiled
+@compiled_in_place
 def _is_digit(byte: Any) -> Any:
     return 48 <= byte <= 57
 
 
-@compiled
+@compiled_in_place
 def _digit_at(data: Bytes, at: Any) -> Any:
     return np.int64(data[at]) - 48
 
 
-@compiled
+@compiled_in_place
 def _bare(data: Bytes, start: Any, end: Any) -> Any:
     """Where the text is without white space; nothing of it where it is what exports write for "no value"."""
     while start < end and _is_white(data[start]):
@@ -73,7 +73,7 @@ def _bare(data: Bytes, start: Any, end: Any) -> Any:
     return start, end
 
 
-@compiled
+@compiled_in_place
 def _signed(data: Bytes, start: Any, end: Any) -> Any:
     """Where the text goes on behind a sign, and whether that is a minus."""
     if start < end and (data[start] == 43 or data[start] == 45):
@@ -81,7 +81,7 @@ def _signed(data: Bytes, start: Any, end: Any) -> Any:
     return start, False
 
 
-@compiled
+@compiled_in_place
 def read_ints(data: Bytes, offsets: Numbers, numbers: Numbers, states: Bytes) -> None:
     """188, +188, 188. and 188.0 are integers, 188.5 and 1e3 are not, nor is what does not fit 32 bits."""
     for row in range(len(numbers)):
@@ -109,7 +109,7 @@ def read_ints(data: Bytes, offsets: Numbers, numbers: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@compiled
+@compiled_in_place
 def read_money(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) -> None:
     """Decimal numbers in millionths, also as JSON and doubles write small and large ones: 1e-05, with one digit and at
     most 17 decimals before the e, and two digits behind. Exact.
@@ -181,7 +181,7 @@ def read_money(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@compiled
+@compiled_in_place
 def _number_of(data: Bytes, at: Any, digits: int) -> Any:
     """What so many digits say; -1 where they are none."""
     number = 0
@@ -192,7 +192,7 @@ def _number_of(data: Bytes, at: Any, digits: int) -> Any:
     return number
 
 
-@compiled
+@compiled_in_place
 def _fraction_of(data: Bytes, at: Any, end: Any) -> Any:
     """Where the digits end, and what the first six say as microseconds: cut, not rounded."""
     fraction = 0
@@ -204,7 +204,7 @@ def _fraction_of(data: Bytes, at: Any, end: Any) -> Any:
     return at, fraction
 
 
-@compiled
+@compiled_in_place
 def _days_until(year: Any, month: Any, day: Any) -> Any:
     """From 1970 to that day of the Gregorian calendar, which begins its years with March here; None where none is."""
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -218,7 +218,7 @@ def _days_until(year: Any, month: Any, day: Any) -> Any:
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
 
 
-@compiled
+@compiled_in_place
 def _zone_of(data: Bytes, at: Any, end: Any) -> Any:
     """The minutes that a time's zone is ahead of UTC; None where that is no zone."""
     if at == end:
@@ -246,7 +246,7 @@ def _zone_of(data: Bytes, at: Any, end: Any) -> Any:
     return -ahead if data[at] == 45 else ahead
 
 
-@compiled
+@compiled_in_place
 def _clock_of(data: Bytes, start: Any, end: Any) -> Any:
     """2022-07-27 03:58:22.542 with or without a T, seconds, a fraction and a zone, in microseconds; None where none."""
     if end - start < 16 or data[start + 4] != 45 or data[start + 7] != 45 or data[start + 13] != 58:
@@ -276,7 +276,7 @@ def _clock_of(data: Bytes, start: Any, end: Any) -> Any:
     return ((days * 1440 + hour * 60 + minute - zone) * 60 + second) * _SECOND + fraction
 
 
-@compiled
+@compiled_in_place
 def _epoch_of(data: Bytes, start: Any, end: Any) -> Any:
     """Seconds, milliseconds or microseconds since 1970, told apart by their magnitude; None where it is no number."""
     at, is_negative = _signed(data, start, end)
@@ -299,7 +299,7 @@ def _epoch_of(data: Bytes, start: Any, end: Any) -> Any:
     return -number if is_negative else number
 
 
-@compiled
+@compiled_in_place
 def read_times(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) -> None:
     """Clocks and epochs as microseconds since 1970 UTC, from year 1 to 9999, what every store and language can hold."""
     for row in range(len(micros)):
@@ -317,7 +317,7 @@ def read_times(data: Bytes, offsets: Numbers, micros: Numbers, states: Bytes) ->
             states[row] = READ
 
 
-@compiled
+@compiled_in_place
 def read_time_uuids(
     data: Bytes, offsets: Numbers, newest: int, texts: npt.NDArray[np.uint8], received: Numbers, states: Bytes
 ) -> None:

@@ -57,7 +57,7 @@ INTENT = pa.schema(
 TICKS_BEFORE_1970 = 0x01B21DD213814000
 """From the Gregorian calendar's first day to 1970, in the 100 ns of a TimeUUID (RFC 9562)."""
 
-BLOCK = 90_000
+BLOCK = 180_000
 """Events of a block before any is added: one batch of the lake, and what is held in memory at a time."""
 
 STREAMS = ("main", "duplicates", "conflicts", "malformed", "text")

@@ -49,7 +49,7 @@ _START_OF_ONE = np.uint64(PRIMES[4] + 8)
 DUPLICATES, CONFLICTS, MALFORMED_SHARE = 0.02, 0.004, 0.01
 """Shares of a block's events of which there are as many again of that fault's own."""
 
-MOST_ADDED = 2_000
+MOST_ADDED = 4_000
 """Rows of a fault that a block gets at most: some are made on their own, in Python."""
 
 

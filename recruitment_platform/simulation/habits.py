@@ -145,7 +145,11 @@ class Parts(NamedTuple):
 
 
 class Habits(NamedTuple):
-    """What there is to choose from, for loops: shares as `guided`, of each of `CHOSEN` the codes of its columns."""
+    """What there is to choose from, for loops: shares as `guided`, and of `CHOSEN` all columns one after the other.
+
+    `choices` is how many there are of each of `CHOSEN`, `chosen_by` by which of these a column goes, and `codes` the
+    column's code for each of them.
+    """
 
     kinds: Guided
     carriers: npt.NDArray[np.float64]
@@ -160,7 +164,9 @@ class Habits(NamedTuple):
     alive: int
     depths: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
-    codes: tuple[npt.NDArray[np.int32], ...]
+    choices: npt.NDArray[np.int64]
+    chosen_by: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int32]
     parts: Parts
 
 
@@ -171,6 +177,9 @@ def habits() -> Habits:
         guided(tuple(shares.values()))
         for shares in (KIND_SHARES, JOB_FORMS, NO_JOBS, NO_PUBLISHERS, BIDS, ENCODINGS, TITLES)
     )
+    columns = [list(texts.values()) for texts in CHOSEN.values()]
+    codes = [pooled(tuple(texts))[0] for of_choice in columns for texts in of_choice]
+    most = max(map(len, codes))
     return Habits(
         kinds=kinds,
         carriers=np.cumsum([CARRIERS[name] for name in KINDS], axis=1),
@@ -185,7 +194,9 @@ def habits() -> Habits:
         alive=KINDS.index("alive"),
         depths=np.array([depth for _, _, depth, *_ in DEVICES]),
         offsets=np.array(OFFSETS),
-        codes=tuple(np.stack([pooled(tuple(texts))[0] for texts in columns.values()]) for columns in CHOSEN.values()),
+        choices=np.array([len(texts[0]) for texts in columns]),
+        chosen_by=np.array([number for number, texts in enumerate(columns) for _ in texts]),
+        codes=np.stack([np.pad(of_column, (0, most - len(of_column))) for of_column in codes]),
         parts=_parts(),
     )
 

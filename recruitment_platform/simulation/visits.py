@@ -305,14 +305,6 @@ def eds(rng: np.random.Generator, what: Happenings, publishers: Numbers, habits:
 
 
 @compiled
-def _put_codes(codes: Codes, first: int, row: int, of_columns: Codes, chosen: int) -> int:
-    """Writes what follows from a choice into the columns from `first` on; returns the next column."""
-    for column in range(len(of_columns)):
-        codes[first + column, row] = of_columns[column, chosen]
-    return first + len(of_columns)
-
-
-@compiled
 def details(
     rng: np.random.Generator,
     what: Happenings,
@@ -328,8 +320,8 @@ def details(
 ) -> Details:
     """All else that the events say: jobs have these campaigns and groups, the site has so many visitors and pages."""
     count = len(what.kind)
-    kinds, devices, encodings, titles, referrers, utms = habits.codes
-    columns = len(kinds) + len(devices) + len(encodings) + len(titles) + len(referrers) + len(utms)
+    columns = len(habits.codes)
+    chosen = np.empty(len(habits.choices), np.int64)
     said = Details(
         np.empty(count, np.int64),
         np.empty(count, np.int64),
@@ -367,10 +359,12 @@ def details(
         said.node[row] = int(rng.random() * NODES)
         said.page[row] = int(rng.random() * pages)
         said.page_form[row] = int(rng.random() * PAGE_FORMS)
-        column = _put_codes(said.codes, 0, row, kinds, kind)
-        column = _put_codes(said.codes, column, row, devices, device)
-        column = _put_codes(said.codes, column, row, encodings, choice(rng.random(), habits.encodings))
-        column = _put_codes(said.codes, column, row, titles, choice(rng.random(), habits.titles))
-        column = _put_codes(said.codes, column, row, referrers, int(rng.random() * referrers.shape[1]))
-        column = _put_codes(said.codes, column, row, utms, int(rng.random() * utms.shape[1]))
+        chosen[0] = kind
+        chosen[1] = device
+        chosen[2] = choice(rng.random(), habits.encodings)
+        chosen[3] = choice(rng.random(), habits.titles)
+        chosen[4] = int(rng.random() * habits.choices[4])
+        chosen[5] = int(rng.random() * habits.choices[5])
+        for column in range(columns):
+            said.codes[column, row] = habits.codes[column, chosen[habits.chosen_by[column]]]
     return said

@@ -128,7 +128,7 @@ def test_a_day_of_25_hours_has_more_events_in_the_hour_that_comes_twice() -> Non
 def test_ids_are_version_1_uuids_of_the_receive_time_and_never_repeat() -> None:
     seen: set[str] = set()
     for day in (DAY, DAY + timedelta(days=1)):
-        for block in blocks(Simulation(11, OPENING, 95_000), MARKET, day):
+        for block in blocks(Simulation(11, OPENING, 190_000), MARKET, day):
             rows = intents(block)
             texts = rows["create_time"].to_pylist()
             assert len(seen) + len(texts) == len(seen.update(texts) or seen)
@@ -146,7 +146,7 @@ def test_ids_are_version_1_uuids_of_the_receive_time_and_never_repeat() -> None:
 
 def test_receive_times_ascend_from_block_to_block() -> None:
     ends: list[int] = []
-    day = blocks(Simulation(11, OPENING, 250_000), MARKET, DAY)
+    day = blocks(Simulation(11, OPENING, 500_000), MARKET, DAY)
     assert len(day) > 2
     assert [block.number for block in day] == list(range(len(day)))
     assert sum(block.count for block in day) == day_count(day[0].simulation, DAY)
