@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recruitment_platform.simulation.market import NONE, Ints
 
@@ -67,13 +68,16 @@ def of_dictionary(codes: pa.Array | npt.NDArray[np.int32], texts: pa.Array) -> p
 
 def reordered(rows: pa.Table, order: Ints) -> pa.Table:
     """The rows in this order."""
-    taken = pa.array(order)
+    from recruitment_platform.arrays import gathered
+
+    places = order.astype(np.int32)
+    taken = pa.array(places)
 
     def column(values: pa.Array) -> pa.Array:
-        # Arrow is slow where values and nulls alternate.
-        if not values.null_count or values.type == pa.string():
-            return values.take(taken)
-        numbers = with_nulls(numbers_of(values).take(order), validity(values).take(order))
+        if values.type == pa.string():
+            return pc.take(values, taken, boundscheck=False)
+        is_valid = gathered(validity(values), places) if values.null_count else np.ones(1, bool)
+        numbers = with_nulls(gathered(numbers_of(values), places), is_valid)
         return of_dictionary(numbers, values.dictionary) if pa.types.is_dictionary(values.type) else numbers
 
     return pa.table([column(whole(values)) for values in rows.columns], schema=rows.schema)
