@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest.ahead import made_ahead
 from recruitment_platform.ingest.files import SourceFile, look_at
-from recruitment_platform.ingest.readers import Batch, read_rows, read_tracking, row_content, row_texts
+from recruitment_platform.ingest.readers import Batch, read_rows, read_tracking, row_content, row_contents, row_texts
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorResult, DoorRules, through
 from recruitment_platform.model.operational import GENERIC_TABLES, OPERATIONAL_TABLES, Value, parse_row
@@ -150,7 +150,7 @@ def refused_rows(batch: Batch, judged: pa.Table, source: str, path: str, day: da
     problems += zip(
         judged.column("position").to_pylist(),
         judged.column("reason").to_pylist(),
-        map(row_content, row_texts(refused)),
+        row_contents(refused),
         strict=True,
     )
     return [

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recruitment_platform.errors import InputError
-from recruitment_platform.ingest.readers import row_content, row_texts
+from recruitment_platform.ingest.readers import row_contents
 from recruitment_platform.model.contract import TRACKING
 from recruitment_platform.model.door import DoorResult, DoorRules, through
 from recruitment_platform.resources.kafka.sources import is_of_topic
@@ -183,8 +183,8 @@ def other_data(what: str, another: str) -> InputError:
 def _rejected(raw: pa.Table, judged: pa.Table, before: int, source: str, day: date) -> list[RejectedRow]:
     """The rejected rows as they came; their ingest day is the simulated one."""
     positions = judged["position"]
-    contents = row_texts(raw.take(pc.subtract(positions, before + 1)))
+    contents = row_contents(raw.take(pc.subtract(positions, before + 1)))
     return [
-        RejectedRow(TRACKING.name, source, position, reason, row_content(content), day)
+        RejectedRow(TRACKING.name, source, position, reason, content, day)
         for position, reason, content in zip(positions.to_pylist(), judged["reason"].to_pylist(), contents, strict=True)
     ]

@@ -144,9 +144,9 @@ def replaced(texts: pa.Array, rows: Ints, others: pa.Array) -> pa.Array:
     if not len(others):
         return texts
     if not pa.types.is_dictionary(texts.type):
-        order = np.arange(len(texts))
+        order = np.arange(len(texts), dtype=np.int32)
         order[rows] = len(texts) + np.arange(len(rows))
-        return pa.concat_arrays([texts, others]).take(pa.array(order))
+        return pc.take(pa.concat_arrays([texts, others]), pa.array(order), boundscheck=False)
     others = others.dictionary_encode()
     codes = texts.indices.to_numpy().copy()
     codes[rows] = len(texts.dictionary) + others.indices.to_numpy()

@@ -14,7 +14,15 @@ import pytest
 from recruitment_platform.errors import InputError
 from recruitment_platform.ingest import readers
 from recruitment_platform.ingest.files import look_at
-from recruitment_platform.ingest.readers import UNPARSED, Batch, read_rows, read_tracking, row_texts
+from recruitment_platform.ingest.readers import (
+    UNPARSED,
+    Batch,
+    read_rows,
+    read_tracking,
+    row_content,
+    row_contents,
+    row_texts,
+)
 from recruitment_platform.ingest.records import LONGEST_LINE
 from recruitment_platform_tests.ingest.event_files import event, time_uuid, write_csv, write_json_lines
 
@@ -288,6 +296,15 @@ def test_what_lies_behind_a_position_is_cut_out_of_a_batch(tmp_path: Path) -> No
         ([], []),
     ]
     assert batch.last_position == 5
+
+
+def test_what_is_kept_of_many_rows_is_what_is_kept_of_each() -> None:
+    texts = ["", None, 'a "b" \\c', "\n\t\x00", "café \u2028 求", "{}"]
+    for rows in (texts, [None, ""], []):
+        plain = pa.array(rows, pa.string())
+        numbers = pa.array(range(len(rows)), pa.int64())
+        table = pa.table({"n": numbers, 'a "key"': plain, "coded": plain.dictionary_encode(), "none": plain})
+        assert row_contents(table) == [row_content(values) for values in row_texts(table)]
 
 
 def test_other_tables_give_every_named_column_as_text(tmp_path: Path) -> None:
