@@ -88,9 +88,9 @@ def coded_texts(column: pa.ChunkedArray) -> Coded:
         if column.num_chunks > 1 and any(chunk.dictionary.null_count for chunk in column.chunks):
             # Arrow cannot make one dictionary of those.
             return coded_texts(pa.chunked_array([chunk.dictionary.take(chunk.indices) for chunk in column.chunks]))
-        return _by_dictionary(column.unify_dictionaries().combine_chunks())
+        return _by_dictionary(_whole(column.unify_dictionaries()))
     if _can_repeat(kind):
-        whole = column.combine_chunks()
+        whole = _whole(column)
         sample = whole.slice(0, _SAMPLE)
         if 2 * pc.count_distinct(sample, mode="all").as_py() <= len(sample):
             return _by_dictionary(whole.dictionary_encode("encode"))
@@ -117,6 +117,11 @@ def _by_dictionary(column: pa.DictionaryArray) -> Coded:
     return Coded(texts, whole)
 
 
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece, which Arrow would copy also where it is one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _can_repeat(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
 
@@ -126,7 +131,7 @@ def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _texts(column: pa.ChunkedArray) -> pa.Array:
-    return _readable(column).cast(pa.large_string()).combine_chunks()
+    return _whole(_readable(column).cast(pa.large_string()))
 
 
 def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
