@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recruitment_platform.errors import StoreUnavailableError
+from recruitment_platform.resources.lake.event_files import by_day
 from recruitment_platform.resources.lake.parquet import ParquetLake, open_lake
 from recruitment_platform_tests.resources.lake_batches import RULES, append_all, rejected_row
 
@@ -46,6 +47,8 @@ def crash(root: Path, events: pa.Table, source: str) -> None:
     opening, writing, syncing, renaming and committing are.
     """
     lake = open_lake(root, RULES)
+    # Compiled loops are loaded before: to load them takes more calls than all else together.
+    assert len(list(by_day(events))) > 1
     kills = 0
     while True:
         child = os.fork()
