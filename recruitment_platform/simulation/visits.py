@@ -359,6 +359,7 @@ def details(
         said.node[row] = int(rng.random() * NODES)
         said.page[row] = int(rng.random() * pages)
         said.page_form[row] = int(rng.random() * PAGE_FORMS)
+        # In the order of `habits.CHOSEN`.
         chosen[0] = kind
         chosen[1] = device
         chosen[2] = choice(rng.random(), habits.encodings)
